@@ -1,0 +1,1 @@
+"""A local-first real-time e-commerce lakehouse."""

@@ -1,0 +1,183 @@
+"""Every setting, once: its name, its default, what is allowed.
+
+Names carry the prefix `LAKEHOUSE_` in the environment or in `.env`; the environment wins. Spark's own
+`SPARK_REMOTE` and the `AWS_*` variables keep their names, and the generator's settings carry no prefix.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit, urlunsplit
+
+from dotenv import dotenv_values
+from pydantic import AwareDatetime, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ecom_lakehouse.errors import SettingsError
+
+PREFIX = "LAKEHOUSE_"
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+LOCALHOST = "127.0.0.1"
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Settings(BaseSettings):
+    """The platform's settings, resolved: paths are absolute, what was left empty is filled in."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True)
+
+    # places
+    home: Path = Field(Path(".lakehouse"), description="The one folder that holds all local state.")
+    lake_root: str = Field("", description="The Delta tables' root, a folder or s3://…; $HOME/lake if empty.")
+
+    # ports of the local stack
+    kafka_port: Port = Field(19092, description="Kafka's port on this machine.")
+    postgres_port: Port = Field(5432, description="Postgres' port on this machine.")
+    api_port: Port = Field(8000, description="The API's port.")
+    dashboard_port: Port = Field(8501, description="The dashboard's port.")
+    dagster_port: Port = Field(3000, description="The port of Dagster's UI.")
+
+    # where things are, if not in the local stack
+    kafka_bootstrap_servers: str = Field("", description="Kafka's brokers; the local one if empty.")
+    kafka_options: dict[str, str] = Field(
+        default_factory=dict, description="More options of Kafka's clients (JSON), such as security.protocol."
+    )
+    postgres_url: str = Field("", description="Gold, ledger and alerts; the local Postgres if empty.")
+    api_postgres_url: str = Field("", description="The same database, as the API's read-only role.")
+    dagster_postgres_url: str = Field(
+        "", description="Dagster's own storage; a database of the local Postgres."
+    )
+    api_url: str = Field("", description="Where the dashboard and links find the API.")
+    dashboard_url: str = Field("", description="Where links find the dashboard.")
+    dagster_url: str = Field("", description="Where links find Dagster's UI.")
+
+    # ingestion
+    topic: str = Field("ecom.events.raw.v1", min_length=1, description="The topic of raw events.")
+    topic_partitions: int = Field(3, ge=1, le=1000, description="Partitions of the topic that `run` creates.")
+    topic_retention_hours: int = Field(168, ge=1, description="How long that topic keeps messages.")
+    start_offsets: Literal["earliest", "latest"] = Field(
+        "earliest", description="Where a first start begins to read; earliest loses nothing."
+    )
+    start_hour: AwareDatetime | None = Field(
+        None, description="The first hourly partition; the hour of the first start if empty."
+    )
+    micro_batch_seconds: int = Field(60, ge=5, le=3600, description="A slice is cut at every such mark.")
+    slice_max_messages: int = Field(500_000, ge=1, description="The most messages one slice takes.")
+    run_max_seconds: int = Field(1800, ge=60, description="A run that takes longer is ended.")
+    slice_max_attempts: int = Field(5, ge=1, description="Tries before a slice waits for a person.")
+    retry_base_seconds: float = Field(5.0, gt=0, description="Back-off after the first failure; it doubles.")
+
+    # the contract's tolerances
+    dedupe_horizon_minutes: int = Field(
+        60, ge=1, description="How far apart in ingestion a re-used id is found."
+    )
+    future_limit_minutes: int = Field(5, ge=0, description="How far ahead of the broker an event may be.")
+    age_limit_days: int = Field(365, ge=1, description="How far behind the broker an event may be.")
+    close_grace_seconds: float = Field(5.0, ge=0, description="How long after its end a minute may close.")
+
+    @field_validator("home")
+    @classmethod
+    def _absolute_home(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @field_validator("start_hour")
+    @classmethod
+    def _whole_hour(cls, value: AwareDatetime | None) -> AwareDatetime | None:
+        if value is not None and (value.minute, value.second, value.microsecond) != (0, 0, 0):
+            raise ValueError("allowed is a whole hour with an offset, such as 2026-01-31T12:00:00Z")
+        return value
+
+    def model_post_init(self, _context: Any) -> None:
+        """Fills in what follows from other settings, so that a reader never has to."""
+        local_postgres = f"{LOCALHOST}:{self.postgres_port}"
+        resolved = {
+            "lake_root": str(self.home / "lake"),
+            "kafka_bootstrap_servers": f"{LOCALHOST}:{self.kafka_port}",
+            "postgres_url": f"postgresql://app:app@{local_postgres}/analytics",
+            "api_postgres_url": f"postgresql://lakehouse_api:lakehouse_api@{local_postgres}/analytics",
+            "dagster_postgres_url": f"postgresql://app:app@{local_postgres}/dagster",
+            "api_url": f"http://{LOCALHOST}:{self.api_port}",
+            "dashboard_url": f"http://{LOCALHOST}:{self.dashboard_port}",
+            "dagster_url": f"http://{LOCALHOST}:{self.dagster_port}",
+        }
+        for name, value in resolved.items():
+            if not getattr(self, name):
+                object.__setattr__(self, name, value)
+        if "://" not in self.lake_root:
+            object.__setattr__(self, "lake_root", str(Path(self.lake_root).expanduser().absolute()))
+
+    @property
+    def storage_options(self) -> dict[str, str]:
+        """What delta-rs needs to open the lake: the `AWS_*` variables on S3, nothing on a folder."""
+        if not self.lake_root.startswith(("s3://", "s3a://")):
+            return {}
+        return {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+
+    @property
+    def spark_remote(self) -> str | None:
+        """The Spark Connect server to use; None lets a run start its own engine."""
+        return os.environ.get("SPARK_REMOTE") or None
+
+    def public(self, *, show_secrets: bool = False) -> dict[str, Any]:
+        """The resolved settings by name, passwords masked and storage options left out unless asked."""
+        values = self.model_dump(mode="json")
+        values["spark_remote"] = self.spark_remote
+        if show_secrets:
+            return {**values, "storage_options": self.storage_options}
+        for name in ("postgres_url", "api_postgres_url", "dagster_postgres_url"):
+            values[name] = masked_url(values[name])
+        values["kafka_options"] = {
+            name: "***" if "password" in name or "sasl" in name else value
+            for name, value in self.kafka_options.items()
+        }
+        return values
+
+
+def masked_url(url: str) -> str:
+    """The same URL with its password replaced by `***`."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{parts.username}:***@{host}"))
+
+
+@lru_cache(maxsize=1)
+def load_settings() -> Settings:
+    """The settings of this process, read once from the environment and `.env`.
+
+    Raises:
+        SettingsError: a setting is unknown or its value is not allowed; names it, its value and what is.
+    """
+    _refuse_unknown({**dotenv_values(".env"), **os.environ})
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SettingsError(_explained(error)) from None
+
+
+def _refuse_unknown(variables: Mapping[str, Any]) -> None:
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    for name in variables:
+        if name.upper().startswith(PREFIX) and name.upper() not in known:
+            near = difflib.get_close_matches(name.upper(), known, n=1)
+            hint = f"did you mean {near[0]}?" if near else "`lakehouse settings` lists those that there are."
+            raise SettingsError(f"{name} is no setting of the lakehouse: {hint}")
+
+
+def _explained(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        field = str(problem["loc"][0]) if problem["loc"] else ""
+        allowed = problem["msg"].removeprefix("Value error, ")
+        meaning = Settings.model_fields[field].description if field in Settings.model_fields else ""
+        lines.append(
+            f"{PREFIX}{field.upper()}={problem.get('input')!r} is not allowed: {allowed}. ({meaning})"
+        )
+    return "\n".join(lines)

@@ -19,39 +19,44 @@ create table lake.topics (
 comment on table lake.topics is 'Each incarnation of a topic that was ever read; a topic made anew has another id.';
 
 create table lake.slices (
-    slice_id        bigint primary key check (slice_id > 0),
-    topic_id        text not null references lake.topics,
-    planned_at      timestamptz not null,
-    planned_hour    timestamptz not null check (planned_hour = date_trunc('hour', planned_hour, 'UTC')),
-    reaches_end     boolean not null,
-    state           text not null default 'planned'
-                    check (state in ('planned', 'bronze', 'silver', 'done', 'held', 'rebuilding')),
-    attempts        int not null default 0,
-    next_attempt_at timestamptz,
-    last_error      text,
-    held_layer      text check (held_layer in ('bronze', 'silver', 'gold')),
-    held_reason     text,
-    bronze_at       timestamptz,
-    silver_at       timestamptz check (silver_at is null or bronze_at is not null),
-    gold_at         timestamptz check (gold_at is null or silver_at is not null),
-    bronze_seconds  double precision,
-    silver_seconds  double precision,
-    gold_seconds    double precision,
-    bronze_rows     bigint,
-    bronze_bytes    bigint,
-    silver_rows     bigint,
-    quarantine_rows bigint,
-    duplicate_rows  bigint,
-    late_rows       bigint,
-    gold_minutes    bigint,
-    event_minute_min timestamptz,
-    event_minute_max timestamptz,
-    run_id          text
+    slice_id         bigint primary key check (slice_id > 0),
+    topic_id         text not null references lake.topics,
+    planned_at       timestamptz not null,
+    planned_hour     timestamptz not null check (planned_hour = date_trunc('hour', planned_hour, 'UTC')),
+    reaches_end      boolean not null,
+    next_layer       text default 'bronze' check (next_layer in ('bronze', 'silver', 'gold')),
+    rebuilding       boolean not null default false,
+    held_reason      text,
+    state            text not null generated always as (
+        case when held_reason is not null then 'held'
+             when next_layer is null then 'done'
+             when rebuilding then 'rebuilding'
+             when next_layer = 'bronze' then 'planned'
+             when next_layer = 'silver' then 'bronze'
+             else 'silver' end) stored,
+    attempts         int not null default 0,
+    next_attempt_at  timestamptz,
+    last_error       text,
+    run_id           text,
+    bronze_at        timestamptz,
+    silver_at        timestamptz,
+    gold_at          timestamptz,
+    bronze_seconds   double precision,
+    silver_seconds   double precision,
+    gold_seconds     double precision,
+    bronze_rows      bigint,
+    bronze_bytes     bigint,
+    silver_rows      bigint,
+    quarantine_rows  bigint,
+    duplicate_rows   bigint,
+    late_rows        bigint,
+    gold_minutes     bigint
 );
 comment on column lake.slices.reaches_end is 'Whether the slice took all that the topic held when it was planned.';
-comment on column lake.slices.state is
-    'The last layer marked; held: a blocking check failed; rebuilding: written anew by an untagged run.';
-create index slices_unfinished on lake.slices (slice_id) where state <> 'done';
+comment on column lake.slices.next_layer is 'The first layer still to be written; null when all are.';
+comment on column lake.slices.rebuilding is 'Written anew though it was finished before: readers may see it half-way.';
+comment on column lake.slices.held_reason is 'The blocking check that failed: a person must act before Silver and Gold go on.';
+create index slices_unfinished on lake.slices (slice_id) where next_layer is not null;
 create index slices_by_hour on lake.slices (planned_hour, slice_id);
 
 create table lake.slice_ranges (
@@ -61,6 +66,7 @@ create table lake.slice_ranges (
     start_offset    bigint not null check (start_offset >= 0),
     end_offset      bigint not null,
     follows         bigint,
+    bronze_rows     bigint,
     primary key (slice_id, kafka_partition),
     unique (topic_id, kafka_partition, end_offset),
     check (end_offset > start_offset),
@@ -113,11 +119,28 @@ create table lake.looks (
     caught_up_at  timestamptz,
     last_slice_id bigint not null default 0,
     looked_at     timestamptz,
-    paused        boolean not null default false,
-    blocked       text
+    paused_by     text,
+    paused_at     timestamptz,
+    blocked       text,
+    lock_free_since timestamptz
 );
-comment on table lake.looks is 'When the topic last held nothing beyond slice last_slice_id, and whether planning rests.';
+comment on table lake.looks is 'The last look at the topic: when it held nothing beyond slice last_slice_id; whether planning rests, and why.';
 insert into lake.looks default values;
+
+create table lake.checks (
+    planned_hour timestamptz not null,
+    asset        text not null,
+    check_name   text not null,
+    passed       boolean not null,
+    severity     text not null check (severity in ('warn', 'error')),
+    blocking     boolean not null,
+    description  text not null,
+    evaluated_at timestamptz not null default now(),
+    run_id       text,
+    primary key (planned_hour, asset, check_name)
+);
+comment on table lake.checks is 'The latest verdict of each asset check on each hour, for readers without Dagster.';
+create index checks_failing on lake.checks (planned_hour) where not passed;
 
 -- A minute is closed when all that Kafka held at its end plus a grace has reached Gold. An observation says
 -- "at this time the topic held nothing beyond slice n"; it counts as soon as every slice up to n was once done.

@@ -46,7 +46,7 @@ create index alerts_by_time on serving.alerts (created_at desc, alert_id);
 create index alerts_open on serving.alerts (metric, window_start) where state = 'open';
 
 create view serving.freshness as
-select lake.reached_gold_at() as reached_gold_at, looked_at, paused, blocked from lake.looks;
+select lake.reached_gold_at() as reached_gold_at, looked_at, paused_by is not null as paused, blocked from lake.looks;
 comment on view serving.freshness is
     'A minute is closed when its end plus the grace is not after reached_gold_at; before that it is provisional.';
 

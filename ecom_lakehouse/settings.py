@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 from dotenv import dotenv_values
-from pydantic import AwareDatetime, Field, ValidationError, field_validator
+from pydantic import AwareDatetime, BaseModel, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ecom_lakehouse.errors import SettingsError
@@ -27,6 +27,13 @@ LOCALHOST = "127.0.0.1"
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
+class ApiKey(BaseModel):
+    """Who may call the API: a role, and the SHA-256 of the key (`lakehouse api-key` makes both)."""
+
+    role: Literal["read", "write"]
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+
 class Settings(BaseSettings):
     """The platform's settings, resolved: paths are absolute, what was left empty is filled in."""
 
@@ -35,6 +42,11 @@ class Settings(BaseSettings):
     # places
     home: Path = Field(Path(".lakehouse"), description="The one folder that holds all local state.")
     lake_root: str = Field("", description="The Delta tables' root, a folder or s3://…; $HOME/lake if empty.")
+
+    cache: Path = Field(
+        PROJECT_ROOT / ".lakehouse-cache", description="Downloads of the local stack, shared by all homes."
+    )
+    maven_repository: str = Field("", description="Where Kafka's jars come from; Maven Central if empty.")
 
     # ports of the local stack
     kafka_port: Port = Field(19092, description="Kafka's port on this machine.")
@@ -81,7 +93,28 @@ class Settings(BaseSettings):
     age_limit_days: int = Field(365, ge=1, description="How far behind the broker an event may be.")
     close_grace_seconds: float = Field(5.0, ge=0, description="How long after its end a minute may close.")
 
-    @field_validator("home")
+    # the API
+    api_host: str = Field(LOCALHOST, description="Where the API listens; beyond localhost it wants keys.")
+    api_keys: dict[str, ApiKey] = Field(
+        default_factory=dict, description="Keys by name, hashed (JSON); `lakehouse api-key` prints an entry."
+    )
+    api_key: str = Field("", description="The key that the dashboard and `lakehouse` present to the API.")
+    api_rate_limit_per_minute: int = Field(
+        0, ge=0, description="Requests a minute for each key (or address); 0 is no limit."
+    )
+    api_pool_size: int = Field(8, ge=1, le=100, description="The most connections the API holds to Postgres.")
+    api_statement_timeout_seconds: float = Field(
+        5.0, gt=0, le=15, description="A question to Postgres that takes longer is ended."
+    )
+    api_stream_clients: int = Field(200, ge=1, description="The most listeners of /kpis/stream at once.")
+    api_stream_poll_seconds: float = Field(
+        1.0, ge=0.05, le=60, description="How often the stream looks for new minutes, once for all listeners."
+    )
+    stale_after_seconds: int = Field(
+        180, ge=5, description="How long after the newest closed minute the data counts as stale."
+    )
+
+    @field_validator("home", "cache")
     @classmethod
     def _absolute_home(cls, value: Path) -> Path:
         return value.expanduser().absolute()
@@ -132,6 +165,7 @@ class Settings(BaseSettings):
             return {**values, "storage_options": self.storage_options}
         for name in ("postgres_url", "api_postgres_url", "dagster_postgres_url"):
             values[name] = masked_url(values[name])
+        values["api_key"] = "***" if self.api_key else ""
         values["kafka_options"] = {
             name: "***" if "password" in name or "sasl" in name else value
             for name, value in self.kafka_options.items()
@@ -148,6 +182,33 @@ def masked_url(url: str) -> str:
     return urlunsplit(parts._replace(netloc=f"{parts.username}:***@{host}"))
 
 
+class GeneratorSettings(BaseSettings):
+    """What the event generator makes, by the names that its users know: no prefix."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True)
+
+    events_per_sec: float = Field(20, ge=0, description="Events a second; 0 is as many as it can.")
+    dup_rate: float = Field(0.02, ge=0, le=1, description="Share of messages that are re-sent earlier ones.")
+    late_rate: float = Field(0.05, ge=0, le=1, description="Share of new events whose event_time lies back.")
+    late_max_seconds: int = Field(600, ge=1, description="How far back a late event's event_time may lie.")
+    invalid_rate: float = Field(0.05, ge=0, le=1, description="Share of new events that break the contract.")
+    seed: int = Field(42, description="The same seed makes the same events, but for their times.")
+    log_every: int = Field(1000, ge=0, description="Events between two lines of progress; 0 is none.")
+    max_events: int = Field(0, ge=0, description="Messages after which to stop; 0 is never.")
+
+
+def load_generator_settings(**given: Any) -> GeneratorSettings:
+    """The generator's settings from the environment and `.env`, with those given in their place.
+
+    Raises:
+        SettingsError: a value is not allowed; names it and what is.
+    """
+    try:
+        return GeneratorSettings(**given)
+    except ValidationError as error:
+        raise SettingsError(_explained(error, GeneratorSettings, prefix="")) from None
+
+
 @lru_cache(maxsize=1)
 def load_settings() -> Settings:
     """The settings of this process, read once from the environment and `.env`.
@@ -159,7 +220,7 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        raise SettingsError(_explained(error)) from None
+        raise SettingsError(_explained(error, Settings, PREFIX)) from None
 
 
 def _refuse_unknown(variables: Mapping[str, Any]) -> None:
@@ -171,13 +232,13 @@ def _refuse_unknown(variables: Mapping[str, Any]) -> None:
             raise SettingsError(f"{name} is no setting of the lakehouse: {hint}")
 
 
-def _explained(error: ValidationError) -> str:
+def _explained(error: ValidationError, model: type[BaseSettings], prefix: str) -> str:
     lines = []
     for problem in error.errors():
         field = str(problem["loc"][0]) if problem["loc"] else ""
         allowed = problem["msg"].removeprefix("Value error, ")
-        meaning = Settings.model_fields[field].description if field in Settings.model_fields else ""
+        meaning = model.model_fields[field].description if field in model.model_fields else ""
         lines.append(
-            f"{PREFIX}{field.upper()}={problem.get('input')!r} is not allowed: {allowed}. ({meaning})"
+            f"{prefix}{field.upper()}={problem.get('input')!r} is not allowed: {allowed}. ({meaning})"
         )
     return "\n".join(lines)

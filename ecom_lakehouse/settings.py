@@ -44,7 +44,7 @@ class Settings(BaseSettings):
     lake_root: str = Field("", description="The Delta tables' root, a folder or s3://…; $HOME/lake if empty.")
 
     cache: Path = Field(
-        PROJECT_ROOT / ".lakehouse-cache", description="Downloads of the local stack, shared by all homes."
+        PROJECT_ROOT / ".lakehouse" / "cache", description="Downloads of the local stack, shared by all homes."
     )
     maven_repository: str = Field("", description="Where Kafka's jars come from; Maven Central if empty.")
 

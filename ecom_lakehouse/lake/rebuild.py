@@ -1,0 +1,49 @@
+"""Writing an hour's slices anew, and which slices a run has to take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+
+from ecom_lakehouse.lake.bronze import require_kafka_still_holds
+from ecom_lakehouse.lake.gold import mark_slice_dirty
+from ecom_lakehouse.lake.ledger import LAYERS, Layer, Slice
+from ecom_lakehouse.lake.session import WriterSession
+
+
+def begin_rebuild(session: WriterSession, hour: datetime, layers: Iterable[Layer]) -> list[int]:
+    """Fixes the list of the hour's finished slices and marks each as rebuilding, from the first of `layers` on.
+
+    What the run itself does not write (somebody chose only Bronze) stays undone in the ledger, and the sensor's
+    next run finishes it. Slices that are not finished yet are left to the sensor.
+
+    Raises:
+        TableError: Bronze is to be rebuilt but Kafka no longer holds it all; nothing was touched.
+    """
+    slices = session.ledger.finished_in(hour)
+    first = min(layers, key=LAYERS.index)
+    if first == "bronze":
+        require_kafka_still_holds(session, slices)
+    slice_ids = [each.slice_id for each in slices]
+    session.ledger.begin_rebuild(slice_ids, first, session.run_id)
+    if first == "gold":
+        for each in slices:
+            mark_slice_dirty(session, each)
+    return slice_ids
+
+
+def slices_to_write(session: WriterSession, layer: Layer, slice_ids: Sequence[int]) -> Iterator[Slice]:
+    """Those of the slices that the ledger says lack this layer next, in order; looked at one by one as they come.
+
+    The first time, slices reach Silver and Gold in their order, so that the first of two copies is the one
+    accepted: a slice waits while an earlier one is held or has never come so far.
+    """
+    for slice_id in sorted(slice_ids):
+        slice_ = session.ledger.slice(slice_id)
+        if not slice_.lacks(layer) or slice_.held_reason is not None:
+            continue
+        if layer != "bronze" and not slice_.rebuilding:
+            barrier = session.ledger.barrier(layer)
+            if barrier is not None and slice_id > barrier:
+                return
+        yield slice_

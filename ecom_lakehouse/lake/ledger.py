@@ -117,6 +117,28 @@ class Ledger:
         ).fetchone()
         return row["first"] if row else None
 
+    def hour_totals(self, hour: datetime) -> DictRow:
+        """The hour so far: slices, and rows by layer (bronze_rows, silver_rows, quarantine_rows, duplicate_rows,
+        late_rows)."""
+        return self._row(
+            "select count(*) as slices, "
+            "coalesce(sum(bronze_rows), 0)::bigint as bronze_rows, "
+            "coalesce(sum(silver_rows), 0)::bigint as silver_rows, "
+            "coalesce(sum(quarantine_rows), 0)::bigint as quarantine_rows, "
+            "coalesce(sum(duplicate_rows), 0)::bigint as duplicate_rows, "
+            "coalesce(sum(late_rows), 0)::bigint as late_rows "
+            "from lake.slices where planned_hour = %s",
+            (hour,),
+        )
+
+    def lag_messages(self) -> int:
+        """How many messages the topic held beyond what is planned, at the last look."""
+        row = self._row(
+            "select coalesce(sum(end_offset - position), 0)::bigint as lag from lake.topic_progress p"
+            " where topic_id = (select topic_id from lake.topics order by adopted_at desc limit 1)"
+        )
+        return int(row["lag"])
+
     def lost_offsets(self, slice_id: int) -> list[OffsetRange]:
         """What of the slice Kafka had dropped before it was read."""
         rows = self._rows(

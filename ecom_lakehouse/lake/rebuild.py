@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from ecom_lakehouse.lake.bronze import require_kafka_still_holds
 from ecom_lakehouse.lake.gold import mark_slice_dirty
-from ecom_lakehouse.lake.ledger import LAYERS, Layer, Slice
+from ecom_lakehouse.lake.ledger import Layer, Slice
 from ecom_lakehouse.lake.session import WriterSession
 
 
-def begin_rebuild(session: WriterSession, hour: datetime, layers: Iterable[Layer]) -> list[int]:
-    """Fixes the list of the hour's finished slices and marks each as rebuilding, from the first of `layers` on.
+def begin_rebuild(session: WriterSession, hour: datetime, first: Layer) -> list[int]:
+    """Fixes the list of the hour's finished slices and marks each as rebuilding, from the layer `first` on.
 
     What the run itself does not write (somebody chose only Bronze) stays undone in the ledger, and the sensor's
     next run finishes it. Slices that are not finished yet are left to the sensor.
@@ -21,9 +21,9 @@ def begin_rebuild(session: WriterSession, hour: datetime, layers: Iterable[Layer
         TableError: Bronze is to be rebuilt but Kafka no longer holds it all; nothing was touched.
     """
     slices = session.ledger.finished_in(hour)
-    first = min(layers, key=LAYERS.index)
     if first == "bronze":
         require_kafka_still_holds(session, slices)
+        session.lake.bronze.forget_missing_files()
     slice_ids = [each.slice_id for each in slices]
     session.ledger.begin_rebuild(slice_ids, first, session.run_id)
     if first == "gold":

@@ -23,13 +23,17 @@ WAIT_FOR_WRITER_SECONDS = 60.0
 
 @dataclass
 class WriterSession:
-    """One run's hold on the lake, from its first read to its last mark."""
+    """One run's hold on the lake, from its first read to its last mark.
+
+    `slice_ids` is what the run works on, fixed by its first step.
+    """
 
     settings: Settings
     right: RightToWrite
     ledger: Ledger
     run_id: str
     _resources: ExitStack = field(repr=False)
+    slice_ids: list[int] | None = None
 
     @cached_property
     def lake(self) -> Lake:

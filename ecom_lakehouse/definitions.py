@@ -1,0 +1,16 @@
+"""Everything that Dagster runs, in one object."""
+
+import dagster as dg
+
+from ecom_lakehouse.defs.assets import bronze_events, kafka_topic, kpi_minute, silver_and_quarantine
+from ecom_lakehouse.defs.jobs import micro_batch
+from ecom_lakehouse.defs.resources import writer
+from ecom_lakehouse.defs.sensors import kafka_micro_batches
+
+defs = dg.Definitions(
+    assets=[kafka_topic, bronze_events, silver_and_quarantine, kpi_minute],
+    jobs=[micro_batch],
+    sensors=[kafka_micro_batches],
+    resources={"writer": writer},
+    executor=dg.in_process_executor,
+)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from ecom_lakehouse.errors import SettingsError
 from ecom_lakehouse.settings import Settings
@@ -15,12 +16,12 @@ _LOGIN_MODULES = {
 }
 
 
-def client_options(settings: Settings) -> dict[str, str]:
+def client_options(settings: Settings) -> dict[str, Any]:
     """The options of every confluent-kafka client: the brokers, and `LAKEHOUSE_KAFKA_OPTIONS` as they are."""
     return {"bootstrap.servers": settings.kafka_bootstrap_servers, **settings.kafka_options}
 
 
-def java_client_options(settings: Settings) -> dict[str, str]:
+def java_client_options(settings: Settings) -> dict[str, Any]:
     """The same options by the names of Kafka's Java client, which Spark's source uses.
 
     Most names are the same. Translated are `sasl.mechanisms`, `sasl.username` and `sasl.password` (to a JAAS

@@ -18,7 +18,9 @@ class OffsetRange:
     def __post_init__(self) -> None:
         """Refuses what is no range."""
         if not 0 <= self.start <= self.end or self.partition < 0:
-            raise ValueError(f"{self.topic}[{self.partition}] from {self.start} to {self.end} is no offset range")
+            raise ValueError(
+                f"{self.topic}[{self.partition}] from {self.start} to {self.end} is no offset range"
+            )
 
     def __str__(self) -> str:
         return f"{self.topic}[{self.partition}] offsets {self.start} to {self.end - 1}"

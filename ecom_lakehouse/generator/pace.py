@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+from bisect import bisect
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 from typing import NamedTuple
 
 from ecom_lakehouse.core.scenarios import Scenario
@@ -61,11 +63,11 @@ def arrivals(scenario: Scenario, start: datetime, end: datetime | None, seed: in
         after = minute.replace(second=0, microsecond=0) + MINUTE
         stop = min(after, end) if end else after
         rates = scenario.rates_at(minute)
-        types, weights = list(rates), list(rates.values())
-        total, at = sum(weights), minute.timestamp()
+        types, edges = list(rates), list(accumulate(rates.values()))
+        total, at, stop_at = edges[-1], minute.timestamp(), stop.timestamp()
         while total > 0:
             at += dice.expovariate(total)
-            if at >= stop.timestamp():
+            if at >= stop_at:
                 break
-            yield Arrival(at, dice.choices(types, weights)[0])
+            yield Arrival(at, types[bisect(edges, dice.random() * total)])
         minute = after

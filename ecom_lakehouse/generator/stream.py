@@ -163,13 +163,14 @@ class EventStream:
 
 def timestamp(at_ms: int) -> str:
     """Milliseconds since 1970 in the contract's form, such as `2026-01-31T12:00:00.123Z`."""
-    second, rest = divmod(at_ms, 1000)
-    return f"{_second(second)}.{rest:03}Z"
+    minute, rest_ms = divmod(at_ms, 60_000)
+    second, rest_ms = divmod(rest_ms, 1000)
+    return f"{_minute(minute)}:{second:02}.{rest_ms:03}Z"
 
 
 @lru_cache(maxsize=4096)
-def _second(second: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+def _minute(minute: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M", time.gmtime(minute * 60))
 
 
 @lru_cache

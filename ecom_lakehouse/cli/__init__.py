@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
-from ecom_lakehouse.cli import events, settings
+from ecom_lakehouse.cli import events, ledger, settings
 from ecom_lakehouse.errors import LakehouseError
 
 app = typer.Typer(
@@ -22,7 +22,7 @@ def lakehouse() -> None:
     """A local-first real-time e-commerce lakehouse."""
 
 
-for subject in (settings, events):
+for subject in (settings, ledger, events):
     subject.register(app)
 
 

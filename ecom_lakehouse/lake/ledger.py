@@ -115,7 +115,7 @@ class Ledger:
                 "select min(slice_id) as first from lake.slices where held_reason is not null or {} is null"
             ).format(sql.Identifier(f"{layer}_at"))
         ).fetchone()
-        return row["first"] if row else None
+        return None if row is None or row["first"] is None else int(row["first"])
 
     def hour_totals(self, hour: datetime) -> DictRow:
         """The hour so far: slices, and rows by layer (bronze_rows, silver_rows, quarantine_rows, duplicate_rows,
@@ -138,6 +138,18 @@ class Ledger:
             " where topic_id = (select topic_id from lake.topics order by adopted_at desc limit 1)"
         )
         return int(row["lag"])
+
+    def hours_by_slice(self) -> dict[int, datetime]:
+        """The hour, that is the partition, of every slice."""
+        rows = self._rows("select slice_id, planned_hour from lake.slices")
+        return {row["slice_id"]: row["planned_hour"] for row in rows}
+
+    def lost_offsets_in_all(self) -> int:
+        """How many offsets Kafka had dropped before they were read, over all slices."""
+        row = self._row(
+            "select coalesce(sum(end_offset - start_offset), 0)::bigint as lost from lake.lost_offsets"
+        )
+        return int(row["lost"])
 
     def lost_offsets(self, slice_id: int) -> list[OffsetRange]:
         """What of the slice Kafka had dropped before it was read."""
@@ -259,7 +271,7 @@ class Ledger:
             " where slice_id = any(%s) returning attempts",
             (base_seconds, MAX_BACK_OFF, list(slice_ids)),
         )
-        return max(row["attempts"] for row in rows)
+        return int(max(row["attempts"] for row in rows))
 
     def due(self, slice_ids: Sequence[int]) -> bool:
         """Whether the pause after the last try of every one of these slices is over."""
@@ -274,9 +286,12 @@ class Ledger:
         """Remembers why the last try of a slice failed."""
         self._run("update lake.slices set last_error = %s where slice_id = %s", (message[:4000], slice_id))
 
-    def hold(self, slice_id: int, reason: str) -> None:
-        """Holds a slice: a blocking check failed, and Silver and Gold wait for a person."""
-        self._run("update lake.slices set held_reason = %s where slice_id = %s", (reason[:4000], slice_id))
+    def hold(self, slice_id: int, reason: str, layer: Layer) -> None:
+        """Holds a slice: a blocking check on `layer` failed, which is written anew once a person releases it."""
+        self._run(
+            "update lake.slices set held_reason = %s, next_layer = %s where slice_id = %s",
+            (reason[:4000], layer, slice_id),
+        )
 
     def release(self, slice_id: int, layer: Layer | None = None) -> None:
         """Lets a held slice go on, from `layer` anew if one is given."""
@@ -388,11 +403,15 @@ class Ledger:
                 (list(minutes), slice_id),
             )
 
-    def dirty_minutes(self) -> list[datetime]:
-        """The minutes whose Gold has not followed Silver yet, in order; those of held slices wait with them."""
+    def dirty_minutes(self, *, held: bool = False) -> list[datetime]:
+        """The minutes whose Gold has not followed Silver yet, in order.
+
+        Those of held slices wait with them and are left out, unless `held` asks for them too.
+        """
         rows = self._rows(
-            "select minute from lake.dirty_minutes where slice_id not in"
-            " (select slice_id from lake.slices where held_reason is not null) order by minute"
+            "select minute from lake.dirty_minutes where %s or slice_id not in"
+            " (select slice_id from lake.slices where held_reason is not null) order by minute",
+            (held,),
         )
         return [row["minute"] for row in rows]
 

@@ -1,0 +1,190 @@
+"""The ledger made anew from Bronze: after Postgres was restored from an older dump, or lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from ecom_lakehouse.errors import LedgerError, TopicError
+from ecom_lakehouse.lake.kafka_source import read_ranges
+from ecom_lakehouse.lake.ledger import Ledger
+from ecom_lakehouse.lake.offsets import OffsetRange
+from ecom_lakehouse.lake.session import WriterSession, writer_session
+from ecom_lakehouse.lake.topic import TopicSnapshot, look_at_topic
+from ecom_lakehouse.settings import Settings
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+SLICES_IN_BRONZE = """
+SELECT slice_id, ingest_date, ingest_hour, kafka_topic, kafka_partition,
+       min(kafka_offset) AS first, max(kafka_offset) AS last, count(*) AS rows, max(kafka_timestamp) AS newest
+FROM {bronze}
+GROUP BY slice_id, ingest_date, ingest_hour, kafka_topic, kafka_partition
+ORDER BY slice_id, kafka_partition
+"""
+
+
+@dataclass(frozen=True)
+class StoredRange:
+    """What Bronze holds of one slice and Kafka partition: offsets `first` to `last`, both stored."""
+
+    slice_id: int
+    hour: datetime
+    topic: str
+    partition: int
+    first: int
+    last: int
+    rows: int
+    newest: datetime
+
+
+def rebuild_from_bronze(settings: Settings) -> int:
+    """Replaces the ledger by what Bronze holds, in one transaction; gives the number of slices.
+
+    Every slice then lacks Silver and Gold, and the sensor writes them anew in order. A range begins where the
+    one before it ended, so offsets that hold no message (control records) fall to the later slice. When a
+    slice was planned is taken from its newest message.
+
+    Raises:
+        WriterBusyError: a run is writing.
+        TopicError: the topic is not the one that Bronze was read from.
+        LedgerError: Bronze is empty, or two slices hold the same offsets.
+    """
+    with writer_session(settings, "rebuild-ledger", wait_seconds=0) as session:
+        stored = stored_ranges(session)
+        if not stored:
+            raise LedgerError(
+                f"{session.lake.bronze.uri} holds no rows: there is nothing to make a ledger from."
+            )
+        snapshot = look_at_topic(settings)
+        require_same_topic(session, snapshot, stored)
+        with session.ledger.connection.transaction():
+            replace_ledger(session.ledger, snapshot, stored)
+    return len({each.slice_id for each in stored})
+
+
+def stored_ranges(session: WriterSession) -> list[StoredRange]:
+    """What Bronze holds, by slice and Kafka partition, in order."""
+    bronze: DataFrame = session.lake.bronze.read(session.spark)
+    rows = session.spark.sql(SLICES_IN_BRONZE, bronze=bronze).toArrow()
+    newest = rows["newest"].cast(pa.timestamp("us")).to_pylist()
+    return [
+        StoredRange(
+            slice_id=row["slice_id"],
+            hour=_hour(row["ingest_date"], row["ingest_hour"]),
+            topic=row["kafka_topic"],
+            partition=row["kafka_partition"],
+            first=row["first"],
+            last=row["last"],
+            rows=row["rows"],
+            newest=moment.replace(tzinfo=UTC),
+        )
+        for row, moment in zip(rows.drop(["newest"]).to_pylist(), newest, strict=True)
+    ]
+
+
+def require_same_topic(
+    session: WriterSession, snapshot: TopicSnapshot, stored: Iterable[StoredRange]
+) -> None:
+    """Kafka's topic is the one that Bronze was read from: long enough, and the last stored messages are there.
+
+    Raises:
+        TopicError: it is another one; a partition ends before Bronze does, or holds another message.
+    """
+    last = {each.partition: each for each in stored if each.topic == snapshot.topic}
+    for partition, each in last.items():
+        end = snapshot.stable_end.get(partition, 0)
+        if end <= each.last:
+            raise TopicError(
+                f"Topic {snapshot.topic}, partition {partition} ends at offset {end}, but Bronze holds offset "
+                f"{each.last}: this is not the topic that Bronze was read from. Nothing was written; point "
+                "LAKEHOUSE_KAFKA_BOOTSTRAP_SERVERS and LAKEHOUSE_TOPIC at that one."
+            )
+    held = [
+        OffsetRange(snapshot.topic, partition, each.last, each.last + 1)
+        for partition, each in last.items()
+        if snapshot.earliest[partition] <= each.last
+    ]
+    in_kafka = read_ranges(session.spark, session.settings, held)
+    in_kafka = in_kafka.selectExpr("partition", "timestamp").toArrow()
+    for row in in_kafka.to_pylist():
+        each = last[row["partition"]]
+        stamp = row["timestamp"].replace(tzinfo=UTC)
+        if stamp != _timestamp_in_bronze(session, each):
+            raise TopicError(
+                f"Topic {snapshot.topic}, partition {each.partition} holds at offset {each.last} another message "
+                f"({stamp.isoformat()}) than Bronze: it was made anew. Nothing was written."
+            )
+
+
+def replace_ledger(ledger: Ledger, snapshot: TopicSnapshot, stored: Iterable[StoredRange]) -> None:
+    """Writes the slices that Bronze holds in the place of those that the ledger has; call it in a transaction."""
+    run = ledger.connection.execute
+    run("delete from lake.topic_progress")
+    run("delete from lake.slices")
+    run("delete from lake.checks")
+    run("update lake.looks set caught_up_at = null, last_slice_id = 0, blocked = null")
+    ledger.adopt_topic(snapshot)
+    by_slice: dict[int, list[StoredRange]] = {}
+    for each in stored:
+        by_slice.setdefault(each.slice_id, []).append(each)
+    positions: dict[int, int] = {}
+    for slice_id, ranges in sorted(by_slice.items()):
+        run(
+            "insert into lake.slices (slice_id, topic_id, planned_at, planned_hour, reaches_end, next_layer,"
+            " bronze_at, bronze_rows, run_id) values (%s, %s, %s, %s, false, 'silver', now(), %s, 'rebuild-ledger')",
+            (
+                slice_id,
+                snapshot.topic_id,
+                max(each.newest for each in ranges),
+                ranges[0].hour,
+                sum(each.rows for each in ranges),
+            ),
+        )
+        ledger.add_ranges(
+            slice_id, snapshot.topic_id, [_planned(each, positions) for each in ranges], positions
+        )
+        for each in ranges:
+            run(
+                "update lake.slice_ranges set bronze_rows = %s where slice_id = %s and kafka_partition = %s",
+                (each.rows, slice_id, each.partition),
+            )
+            positions[each.partition] = each.last + 1
+    # Gold may hold minutes that came from what the older dump knew and Silver no longer has.
+    run(
+        "insert into lake.dirty_minutes (minute, slice_id) select distinct window_start, %s from serving.kpi_minute"
+        " on conflict do nothing",
+        (max(by_slice),),
+    )
+
+
+def _planned(each: StoredRange, positions: Mapping[int, int]) -> OffsetRange:
+    start = positions.get(each.partition, each.first)
+    if each.first < start:
+        raise LedgerError(
+            f"Bronze holds offset {each.first} of Kafka partition {each.partition} in slice {each.slice_id} and in "
+            "an earlier slice: it was written without a ledger. Nothing was changed; find the slices with "
+            "`lakehouse sql` and delete the rows of the later one from Bronze."
+        )
+    return OffsetRange(each.topic, each.partition, start, each.last + 1)
+
+
+def _timestamp_in_bronze(session: WriterSession, each: StoredRange) -> datetime:
+    columns = ["kafka_partition", "kafka_offset", "kafka_timestamp"]
+    rows = session.lake.bronze.slice_arrow(each.slice_id, each.hour, columns).to_pylist()
+    found = [
+        row["kafka_timestamp"]
+        for row in rows
+        if (row["kafka_partition"], row["kafka_offset"]) == (each.partition, each.last)
+    ]
+    stamp: datetime = found[0]
+    return stamp.replace(tzinfo=UTC)
+
+
+def _hour(day: date, hour: int) -> datetime:
+    return datetime(day.year, day.month, day.day, hour, tzinfo=UTC)

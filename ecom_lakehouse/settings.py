@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 from dotenv import dotenv_values
-from pydantic import AwareDatetime, BaseModel, Field, ValidationError, field_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ecom_lakehouse.errors import SettingsError
@@ -34,6 +34,16 @@ class ApiKey(BaseModel):
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
 
+class ToleranceSetting(BaseModel):
+    """What replaces a tolerance of the catalogue: only the parts that are given do."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    warn_above: float | None = Field(None, ge=0, le=1)
+    error_above: float | None = Field(None, ge=0, le=1)
+    min_count: int | None = Field(None, ge=1)
+
+
 class Settings(BaseSettings):
     """The platform's settings, resolved: paths are absolute, what was left empty is filled in."""
 
@@ -47,6 +57,7 @@ class Settings(BaseSettings):
         PROJECT_ROOT / ".lakehouse" / "cache", description="Downloads of the local stack, shared by all homes."
     )
     maven_repository: str = Field("", description="Where Kafka's jars come from; Maven Central if empty.")
+    min_free_disk_mb: int = Field(1024, ge=0, description="Disk that `run` wants to find and to keep free.")
 
     # ports of the local stack
     kafka_port: Port = Field(19092, description="Kafka's port on this machine.")
@@ -92,6 +103,13 @@ class Settings(BaseSettings):
     future_limit_minutes: int = Field(5, ge=0, description="How far ahead of the broker an event may be.")
     age_limit_days: int = Field(365, ge=1, description="How far behind the broker an event may be.")
     close_grace_seconds: float = Field(5.0, ge=0, description="How long after its end a minute may close.")
+
+    # quality
+    tolerances: dict[str, ToleranceSetting] = Field(
+        default_factory=dict,
+        description='A check\'s tolerance in place of its own (JSON), such as {"malformed_json": {"warn_above": 0.02}}.',
+    )
+    runbook_url: str = Field("", description="Where links find the runbook; the project's own file if empty.")
 
     # the API
     api_host: str = Field(LOCALHOST, description="Where the API listens; beyond localhost it wants keys.")

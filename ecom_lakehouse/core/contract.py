@@ -25,8 +25,13 @@ PRICE_PRECISION = 18
 PRICE_SCALE = 4
 INT_MAX = 2**31 - 1
 INT_MIN = -(2**31)
-MAX_OFFSET = timedelta(hours=18)
 CURRENCY_PATTERN = "[A-Z]{3}"
+TIMESTAMP_PATTERN = (
+    r"(?:[1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
+    r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?"
+    r"(?:Z|[+-](?:(?:0[0-9]|1[0-7]):[0-5][0-9]|18:00))"
+)
+"""A timestamp's form, years 0001 to 9999; whether the day exists in its month a pattern can't say."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,226 @@
+"""Message values → typed columns, exactly as the contract reads them.
+
+Everything here works on Arrow columns, a batch at a time, so that both engines run the very same code.
+JSON is decoded message by message; what is regular about a column (the form of timestamps) is done by column.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from ecom_lakehouse.core.contract import (
+    FIELDS,
+    INT_MAX,
+    INT_MIN,
+    PRICE_PRECISION,
+    PRICE_SCALE,
+    TIMESTAMP_PATTERN,
+    ColumnType,
+)
+
+MAX_DEPTH = 128
+"""Deeper nesting is malformed: a limit of our own, or it would depend on how deep the caller's stack is."""
+
+TIMESTAMP_TYPE = pa.timestamp("us", "UTC")
+ARROW_TYPES: dict[ColumnType, pa.DataType] = {
+    "string": pa.string(),
+    "int": pa.int32(),
+    "timestamp": TIMESTAMP_TYPE,
+    "decimal(18,4)": pa.decimal128(PRICE_PRECISION, PRICE_SCALE),
+}
+
+_PLACES = Decimal(1).scaleb(-PRICE_SCALE)
+_PRICE_LIMIT = Decimal(10) ** (PRICE_PRECISION - PRICE_SCALE)
+_FIRST_INSTANT = pa.scalar(datetime.min.replace(tzinfo=UTC), TIMESTAMP_TYPE)
+_LAST_INSTANT = pa.scalar(datetime.max.replace(tzinfo=UTC), TIMESTAMP_TYPE)
+_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
+
+
+@dataclass(frozen=True)
+class ParsedEvents:
+    """A batch of messages, read: which are JSON objects, and the contract's fields of each as columns.
+
+    `columns` holds every field of the contract by its name, in its column type, null where the message has
+    none that can be read; of a message that is no JSON object all are null.
+    """
+
+    is_object: NDArray[np.bool_]
+    columns: dict[str, pa.Array]
+
+
+def parse_events(texts: pa.Array) -> ParsedEvents:
+    """Reads message values given as text (Arrow `string`); a null text is no object."""
+    messages = pc.fill_null(texts, "").to_pylist()
+    events = [_decoded(message) for message in messages]
+    is_object = np.array([event is not _NO_OBJECT for event in events], np.bool_)
+    # every object opens one bracket; only where there are many more can one be nested too deeply
+    if _opening_brackets(texts) - np.count_nonzero(is_object) >= MAX_DEPTH:
+        for row in np.flatnonzero(is_object):
+            if _depth(messages[row]) > MAX_DEPTH:
+                events[row] = _NO_OBJECT
+                is_object[row] = False
+    columns = {
+        field.name: _TYPED[field.column_type]([*map(attrgetter(field.name), events)]) for field in FIELDS
+    }
+    return ParsedEvents(is_object, columns)
+
+
+def split_text(values: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """Bytes → (text, bytes): the text where they are valid UTF-8, the bytes only where they are not."""
+    try:
+        return values.cast(pa.string()), pa.nulls(len(values), pa.binary())
+    except pa.ArrowInvalid:
+        texts = [_text(value) for value in values.to_pylist()]
+    readable = pa.array([text is not None for text in texts])
+    return pa.array(texts, pa.string()), pc.if_else(readable, pa.scalar(None, pa.binary()), values)
+
+
+def price_of(number: Decimal) -> Decimal | None:
+    """The number as a price, unless it has more than 14 digits before the point or 4 after it.
+
+    Its value counts, not its spelling: `1.50000` and `15e-1` are 1.5.
+    """
+    if not -_PRICE_LIMIT < number < _PRICE_LIMIT:
+        return None
+    price = number.quantize(_PLACES)
+    return price if price == number else None
+
+
+def _text(value: bytes | None) -> str | None:
+    try:
+        return None if value is None else value.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _number(literal: str) -> Decimal | None:
+    try:
+        return Decimal(literal)
+    except InvalidOperation:
+        # an exponent beyond all bounds: no field of the contract can hold such a number
+        return None
+
+
+_Event = msgspec.defstruct("_Event", [(field.name, Any, None) for field in FIELDS], gc=False)
+_RawEvent = msgspec.defstruct(
+    "_RawEvent", [(field.name, msgspec.Raw, msgspec.Raw(b"null")) for field in FIELDS]
+)
+_NO_OBJECT = _Event()
+_decode = msgspec.json.Decoder(_Event, float_hook=_number).decode
+_decode_raw = msgspec.json.Decoder(_RawEvent).decode
+_decode_field = msgspec.json.Decoder(float_hook=_number).decode
+
+
+def _decoded(text: str) -> Any:
+    try:
+        return _decode(text)
+    except msgspec.ValidationError:
+        return _decoded_by_field(text)
+    except (msgspec.DecodeError, RecursionError):
+        return _NO_OBJECT
+
+
+def _decoded_by_field(text: str) -> Any:
+    """An object with an integer too long for the decoder: that field is null, the others are read."""
+    try:
+        raw = _decode_raw(text)
+    except msgspec.DecodeError:
+        return _NO_OBJECT
+    return _Event(*map(_field_value, msgspec.structs.astuple(raw)))
+
+
+def _field_value(raw: msgspec.Raw) -> Any:
+    try:
+        return _decode_field(raw)
+    except msgspec.ValidationError:
+        return None
+
+
+def _opening_brackets(texts: pa.Array) -> int:
+    _, offsets, data = texts.buffers()
+    start, end = np.frombuffer(offsets, np.int32)[[texts.offset, texts.offset + len(texts)]]
+    content = data[start:end].to_pybytes() if data else b""
+    return content.count(b"[") + content.count(b"{")
+
+
+def _depth(text: str) -> int:
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return 0
+    deepest = depth = 0
+    for token in _STRING_OR_BRACKET.findall(text):
+        if token in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif token in "]}":
+            depth -= 1
+    return deepest
+
+
+def _strings(values: Sequence[Any]) -> pa.Array:
+    try:
+        strings = pa.array(values, pa.string())
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        strings = pa.array([value if type(value) is str else None for value in values], pa.string())
+    empty = pc.equal(strings, "")
+    return pc.if_else(empty, None, strings) if pc.any(empty).as_py() else strings
+
+
+def _integers(values: Sequence[Any]) -> pa.Array:
+    return pa.array(
+        [value if type(value) is int and INT_MIN <= value <= INT_MAX else None for value in values],
+        pa.int32(),
+    )
+
+
+def _prices(values: Sequence[Any]) -> pa.Array:
+    return pa.array(
+        [
+            price_of(Decimal(value)) if type(value) is Decimal or type(value) is int else None
+            for value in values
+        ],
+        ARROW_TYPES["decimal(18,4)"],
+    )
+
+
+def _timestamps(values: Sequence[Any]) -> pa.Array:
+    strings = _strings(values)
+    formed = pc.if_else(pc.match_substring_regex(strings, f"^(?:{TIMESTAMP_PATTERN})$"), strings, None)
+    try:
+        times = formed.cast(TIMESTAMP_TYPE)
+    except pa.ArrowInvalid:
+        # some day in it does not exist, such as 30 February
+        times = pc.if_else(_days_exist(formed), formed, None).cast(TIMESTAMP_TYPE)
+    representable = pc.and_(pc.greater_equal(times, _FIRST_INSTANT), pc.less_equal(times, _LAST_INSTANT))
+    return pc.if_else(representable, times, None)
+
+
+def _days_exist(timestamps: pa.Array) -> pa.Array:
+    return pa.array([text is not None and _day_exists(text[:10]) for text in timestamps.to_pylist()])
+
+
+def _day_exists(day: str) -> bool:
+    try:
+        datetime.fromisoformat(day)
+    except ValueError:
+        return False
+    return True
+
+
+_TYPED = {
+    "string": _strings,
+    "int": _integers,
+    "timestamp": _timestamps,
+    "decimal(18,4)": _prices,
+}

@@ -1,0 +1,101 @@
+"""Bronze → Silver and Quarantine: judge every message by all rules, split, deduplicate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import Window
+from pyspark.sql import functions as sf
+from pyspark.sql.types import StructField, StructType
+
+from ecom_lakehouse.core.contract import Limits
+from ecom_lakehouse.core.evidence import Answers, Evidence
+from ecom_lakehouse.core.judgement import broken_rules
+from ecom_lakehouse.core.parse import parse_events
+from ecom_lakehouse.core.schemas import (
+    COORDINATES,
+    QUARANTINE,
+    RAW,
+    SILVER,
+    SLICE,
+    TYPED_AS_FAR_AS_THEY_PARSE,
+    VALIDATION_ERRORS,
+)
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+__all__ = ["Limits", "candidates", "deduplicate", "judge", "quarantine_rows"]
+
+_JUDGED = (*RAW, *COORDINATES, *TYPED_AS_FAR_AS_THEY_PARSE, *SLICE, VALIDATION_ERRORS)
+_JUDGED_STRUCT = StructType(
+    [StructField(column.name, column.spark_type, column.nullable) for column in _JUDGED]
+)
+_FROM_BRONZE = [column.name for column in (*RAW, *COORDINATES, *SLICE)]
+_WHITE_SPACE = " \t\n\r"
+
+
+def judge(bronze: DataFrame, limits: Limits) -> DataFrame:
+    """Bronze's rows, parsed anew from the raw value, with the codes of all rules that each breaks.
+
+    Gives raw value, coordinates, typed fields, slice, and `validation_errors` (empty: valid). Bronze's own
+    typed columns are not read, so that a changed parser or rule applies when an hour is rebuilt.
+    """
+
+    def judged(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            yield _judged_batch(batch, limits)
+
+    return bronze.select(*_FROM_BRONZE).mapInArrow(judged, _JUDGED_STRUCT)
+
+
+def quarantine_rows(judged: DataFrame, processing_time: datetime) -> DataFrame:
+    """The judged rows that break a rule, as rows of `QUARANTINE`."""
+    broken = judged.where(sf.size("validation_errors") > 0)
+    return broken.withColumn("processing_time", sf.lit(processing_time.astimezone(UTC))).select(
+        *QUARANTINE.column_names
+    )
+
+
+def candidates(judged: DataFrame) -> DataFrame:
+    """The judged rows that break no rule, as rows of `SILVER`; duplicates are still among them."""
+    valid = judged.where(sf.size("validation_errors") == 0)
+    return valid.withColumns(
+        {"event_date": sf.to_date("event_time"), "event_hour": sf.hour("event_time")}
+    ).select(*SILVER.column_names)
+
+
+def deduplicate(candidates: DataFrame, accepted: DataFrame) -> DataFrame:
+    """Each event_id once: the candidate of the lowest (kafka_partition, kafka_offset).
+
+    Args:
+        candidates: rows of `SILVER`, of one slice.
+        accepted: one column, `event_id`: those that other slices brought; none of them is kept.
+    """
+    fresh = candidates.join(accepted.select("event_id").distinct(), "event_id", "left_anti")
+    order = Window.partitionBy("event_id").orderBy("kafka_partition", "kafka_offset")
+    first = fresh.withColumn("copy", sf.row_number().over(order)).where(sf.col("copy") == 1)
+    return first.select(*SILVER.column_names)
+
+
+def _judged_batch(bronze: pa.RecordBatch, limits: Limits) -> pa.RecordBatch:
+    columns = {name: bronze[name] for name in _FROM_BRONZE}
+    raw_json = bronze["raw_json"].cast(pa.string())
+    parsed = parse_events(raw_json)
+    columns |= parsed.columns
+    empty = _is_empty(raw_json, bronze["raw_value"])
+    evidence = Evidence(columns, empty=empty, malformed=~(empty | parsed.is_object), limits=limits)
+    columns["validation_errors"] = broken_rules(evidence)
+    names = [column.name for column in _JUDGED]
+    return pa.RecordBatch.from_arrays([columns[name] for name in names], names)
+
+
+def _is_empty(raw_json: pa.Array, raw_value: pa.Array) -> Answers:
+    blank = pc.fill_null(pc.equal(pc.utf8_trim(raw_json, _WHITE_SPACE), ""), False)
+    no_value = pc.and_(pc.is_null(raw_json), pc.is_null(raw_value))
+    empty: Answers = pc.or_(blank, no_value).to_numpy(zero_copy_only=False)
+    return empty

@@ -6,8 +6,9 @@ import sys
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
-from ecom_lakehouse.cli import events, ledger, settings
+from ecom_lakehouse.cli import api, events, ledger, psql, settings, stack, topics
 from ecom_lakehouse.errors import LakehouseError
 
 app = typer.Typer(
@@ -22,7 +23,7 @@ def lakehouse() -> None:
     """A local-first real-time e-commerce lakehouse."""
 
 
-for subject in (settings, ledger, events):
+for subject in (stack, topics, psql, settings, ledger, events, api):
     subject.register(app)
 
 
@@ -31,5 +32,5 @@ def main() -> None:
     try:
         app()
     except LakehouseError as error:
-        Console(stderr=True).print(f"[bold red]refused:[/] {error}", highlight=False, soft_wrap=True)
+        Console(stderr=True).print(f"[bold red]refused:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(2)

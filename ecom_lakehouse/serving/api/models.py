@@ -129,7 +129,9 @@ class RuleShare(Answer):
     code: str = Field(examples=["malformed_json"])
     rows: int = Field(ge=0)
     share: float | None = Field(description="Of the hour's messages; null where there were none.")
-    verdict: Verdict = Field(description="By the rule's tolerance.")
+    verdict: Verdict = Field(
+        description="What the rule's check says of the hour; no_data where it has not run yet."
+    )
 
 
 class QualityRule(Answer):
@@ -137,9 +139,9 @@ class QualityRule(Answer):
 
     code: str
     meaning: str
-    severity: str
-    warn_above: float | None = Field(description="Share of an hour's messages above which the check warns.")
-    error_above: float | None = Field(description="Share of an hour's messages above which it fails.")
+    severity: str = Field(description="The worst that the rule's check may say.")
+    warn_above: float = Field(description="Share of an hour's messages above which the check warns.")
+    error_above: float = Field(description="Share of an hour's messages above which it fails.")
     what_to_do: str
     rows: int = Field(ge=0)
     share: float | None
@@ -285,7 +287,9 @@ class Pipeline(Answer):
     blocked: str | None = Field(description="Why planning cannot go on, and what to do.")
     lag: Lag
     slices_by_state: dict[str, int]
-    dirty_minutes: int = Field(ge=0, description="Minutes whose Silver changed and whose Gold has not followed.")
+    dirty_minutes: int = Field(
+        ge=0, description="Minutes whose Silver changed and whose Gold has not followed."
+    )
     lost_messages: int = Field(ge=0, description="Messages that Kafka dropped before they were read.")
     held: list[Slice] = Field(description="Slices that wait for a person, at most 50.")
     slices: list[Slice] = Field(description="The newest slices, the newest first.")

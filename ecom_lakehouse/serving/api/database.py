@@ -1,0 +1,78 @@
+"""The API's connections to Postgres: few, read-only, with a limit on time, made anew when Postgres returns."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
+
+from ecom_lakehouse.serving.api.problems import ApiProblem, too_slow, unavailable
+from ecom_lakehouse.serving.queries.connection import Connection
+from ecom_lakehouse.settings import Settings, masked_url
+
+WAIT_SECONDS = 3.0
+RETRY_AFTER_SECONDS = 2
+CONNECT_SECONDS = 2
+RECONNECT_SECONDS = 4.0
+
+
+class Database:
+    """A bounded pool as the API's role; every problem with it becomes a 503 that says when to come back."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        timeout_ms = int(settings.api_statement_timeout_seconds * 1000)
+        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+            settings.api_postgres_url,
+            connection_class=AsyncConnection[DictRow],
+            kwargs={
+                "autocommit": True,
+                "row_factory": dict_row,
+                "connect_timeout": CONNECT_SECONDS,
+                "application_name": "lakehouse-api",
+                "options": f"-c timezone=UTC -c statement_timeout={timeout_ms} -c lock_timeout=2000"
+                " -c default_transaction_read_only=on",
+            },
+            min_size=1,
+            max_size=settings.api_pool_size,
+            timeout=WAIT_SECONDS,
+            # A short patience keeps the back-off short: Postgres' return is noticed within seconds.
+            reconnect_timeout=RECONNECT_SECONDS,
+            check=AsyncConnectionPool.check_connection,
+            open=False,
+        )
+
+    async def open(self) -> None:
+        """Starts the pool; Postgres may come later."""
+        await self._pool.open(wait=False)
+
+    async def close(self) -> None:
+        """Ends every connection."""
+        await self._pool.close()
+
+    def stats(self) -> dict[str, int]:
+        """The pool's own numbers: its size, how many are free, how many wait."""
+        return self._pool.get_stats()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A read-only connection, given back at the end.
+
+        Raises:
+            ApiProblem: Postgres is away (503) or the statement took too long (503).
+        """
+        try:
+            async with self._pool.connection() as connection:
+                yield connection
+        except psycopg.errors.QueryCanceled as error:
+            raise too_slow(self._settings.api_statement_timeout_seconds) from error
+        except (psycopg.OperationalError, PoolTimeout, PoolClosed, TooManyRequests) as error:
+            raise self._away(error) from error
+
+    def _away(self, error: Exception) -> ApiProblem:
+        where = masked_url(self._settings.api_postgres_url)
+        return unavailable(f"{where} does not answer ({type(error).__name__}).", RETRY_AFTER_SECONDS)

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
-from ecom_lakehouse.errors import SettingsError
+from ecom_lakehouse import errors
+from ecom_lakehouse.errors import LakehouseError, SettingsError
 from ecom_lakehouse.lake.kafka_source import KafkaDataSource
 from ecom_lakehouse.settings import LOCALHOST, Settings
 
@@ -65,6 +68,13 @@ def spark_session(settings: Settings) -> Iterator[SparkSession]:
         yield session
     finally:
         session.stop()
+
+
+def refusal(error: PySparkException) -> LakehouseError | None:
+    """What a function of ours refused inside the engine, if that is why the query failed."""
+    found = re.search(r"ecom_lakehouse\.errors\.(\w+): ([^\n]+)", str(error))
+    kind = getattr(errors, found[1], None) if found else None
+    return kind(found[2]) if found and kind else None
 
 
 def _local_server() -> str:

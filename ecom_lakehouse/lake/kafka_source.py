@@ -94,7 +94,7 @@ def earliest_offsets(settings: Settings, ranges: Sequence[OffsetRange]) -> dict[
     Raises:
         TopicError: the broker cannot be reached, or does not know a partition.
     """
-    earliest = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+    earliest = OffsetSpec.earliest()
     partitions = {TopicPartition(each.topic, each.partition): earliest for each in ranges}
     if not partitions:
         return {}

@@ -18,8 +18,10 @@ def require_ledger_knows_bronze(ledger: Ledger, lake: Lake) -> None:
     Raises:
         LedgerError: it does; names the first of them.
     """
+    if not lake.bronze.exists():
+        return
     last = ledger.last_slice_id()
-    unknown = [slice_id for slice_id in lake.bronze.known_slices() if slice_id > last]
+    unknown = lake.bronze.known_slices(after=last)
     if unknown:
         raise LedgerError(
             f"{lake.bronze.uri} holds slice {min(unknown)}, but the ledger ends at slice {last}. {REBUILD_LEDGER}"

@@ -17,12 +17,13 @@ from confluent_kafka import KafkaError, Message, Producer
 
 from ecom_lakehouse.lake import database
 from ecom_lakehouse.settings import LOCALHOST, PREFIX, Settings
+from ecom_lakehouse.stack.child import started
 from ecom_lakehouse.stack.jars import fetch_jars
 from ecom_lakehouse.stack.kafka import kafka_service
 from ecom_lakehouse.stack.ports import free_port
 from ecom_lakehouse.stack.postgres import administrator_url, create_roles, postgres_service
-from ecom_lakehouse.stack.processes import running
 from ecom_lakehouse.stack.topic import create_topic
+from ecom_lakehouse.stack.watcher import watched
 
 FAST_NOT_DURABLE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 TEMPLATE = "template_lakehouse"
@@ -86,13 +87,13 @@ def _servers(session_folder: Path) -> Iterator[tuple[KafkaBroker, PostgresServer
     kafka_port, postgres_port = free_port(), free_port()
     jars = fetch_jars(Settings(_env_file=None))
 
-    with ExitStack() as stack, ThreadPoolExecutor(1) as pool:
+    with watched(session_folder), ExitStack() as stack, ThreadPoolExecutor(1) as pool:
         broker_service = kafka_service(kafka, kafka_port, jars)
         starting = pool.submit(
-            stack.enter_context, running(broker_service, kafka / "kafka.log", session_folder)
+            stack.enter_context, started(broker_service, kafka / "kafka.log", session_folder)
         )
         server_service = postgres_service(postgres, postgres_port, options=FAST_NOT_DURABLE)
-        with running(server_service, postgres / "postgres.log", session_folder):
+        with started(server_service, postgres / "postgres.log", session_folder):
             create_roles(postgres, postgres_port)
             server = PostgresServer(postgres, postgres_port)
             _make_template(server)

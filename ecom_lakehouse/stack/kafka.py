@@ -78,7 +78,13 @@ def _format(java: Sequence[str], properties: Path) -> None:
     cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     command = [*java, "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties)]
     done = subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=FORMAT_SECONDS, stdin=subprocess.DEVNULL
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=FORMAT_SECONDS,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
     )
     if done.returncode:
         raise StackError(f"Kafka's data folder could not be made: {done.stdout}{done.stderr}")

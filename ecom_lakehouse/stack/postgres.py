@@ -109,7 +109,7 @@ def _initialise(folder: Path, data: Path) -> None:
     ]  # fmt: skip
     done = subprocess.run(
         as_server_user(command), capture_output=True, text=True, check=False, timeout=INIT_SECONDS,
-        stdin=subprocess.DEVNULL, cwd="/",
+        stdin=subprocess.DEVNULL, cwd="/", start_new_session=True,
     )  # fmt: skip
     copy.unlink()
     if done.returncode:

@@ -1,128 +1,102 @@
-"""Child processes: started in a session of their own, ended with all that they started themselves."""
+"""Processes of a stack: found again from anywhere, and ended with all that they started."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import signal
-import subprocess
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from ecom_lakehouse.errors import StackError
-from ecom_lakehouse.stack.service import Service
-
 MARKER = "ECOM_LAKEHOUSE_STACK"
 """Environment variable that every process of a stack inherits, however deep; its value is the home."""
-POLL_SECONDS = 0.1
 KILL_SECONDS = 5.0
-LAST_LINES = 12
+POLL_SECONDS = 0.02
+MEGABYTE = 1024 * 1024
 
 
-class Child:
-    """A running service."""
+@dataclass(frozen=True)
+class Running:
+    """A started service, as another process can find it: an id alone may belong to somebody else by now."""
 
-    def __init__(self, service: Service, log: Path, home: Path) -> None:
-        self.service = service
-        self.log = log
-        self._home = home
-        self._process: subprocess.Popen[bytes] | None = None
+    name: str
+    pid: int
+    created: float
+    stop_signal: int
+    stop_stage: int
+    stop_seconds: float
 
-    @property
-    def pid(self) -> int | None:
-        """Its process id while it runs."""
-        return self._process.pid if self._process and self._process.poll() is None else None
-
-    @property
-    def exit_code(self) -> int | None:
-        """Its exit code once it has ended."""
-        return self._process.poll() if self._process else None
-
-    def start(self) -> None:
-        """Prepares and starts it; its output goes to its log file.
-
-        Signals that the supervisor handles reach the child with their default action, also where the
-        supervisor's own parent had them ignored: an exec resets handlers, but not what is ignored.
-        """
-        self.service.prepare()
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self.service.command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **self.service.environment, MARKER: str(self._home)},
-                start_new_session=True,
-            )
-
-    def wait_ready(self) -> None:
-        """Waits until the service answers.
-
-        Raises:
-            StackError: it ended, or did not answer within its time; with its last lines.
-        """
-        deadline = time.monotonic() + self.service.start_seconds
-        while not self.service.is_ready():
-            if self.exit_code is not None:
-                raise StackError(
-                    f"{self.service.name} ended with code {self.exit_code} while starting.\n{self.last_lines()}"
-                )
-            if time.monotonic() > deadline:
-                raise StackError(
-                    f"{self.service.name} did not answer within {self.service.start_seconds:.0f} s; "
-                    f"see {self.log}.\n{self.last_lines()}"
-                )
-            time.sleep(POLL_SECONDS)
-
-    def last_lines(self) -> str:
-        """The end of its log, for a person who must see why it ended."""
-        return last_lines(self.log)
-
-    def end(self, seconds: float | None = None) -> bool:
-        """Ends it with everything it started; False if it had to be killed."""
-        if self._process is None:
-            return True
-        family = descendants(self._process.pid)
-        orderly = True
-        if self._process.poll() is None:
-            self._process.send_signal(self.service.stop_signal)
-            try:
-                self._process.wait(self.service.stop_seconds if seconds is None else seconds)
-            except subprocess.TimeoutExpired:
-                orderly = False
-        kill_all(family)
-        if self._process.poll() is None:
-            self._process.kill()
-        self._process.wait()
-        return orderly
+    def process(self) -> psutil.Process | None:
+        """Its process, unless that has ended."""
+        return find(self.pid, self.created)
 
 
-@contextlib.contextmanager
-def running(service: Service, log: Path, home: Path) -> Iterator[Child]:
-    """The service, ready; ended on leaving, whatever happened."""
-    child = Child(service, log, home)
-    try:
-        child.start()
-        child.wait_ready()
-        yield child
-    finally:
-        child.end()
+def find(pid: int, created: float) -> psutil.Process | None:
+    """The process of that id that was started at that time, unless it has ended."""
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(pid)
+        if process.create_time() == created and _lives(process):
+            return process
+    return None
 
 
-def descendants(pid: int) -> list[psutil.Process]:
+def end_stack(
+    services: Sequence[Running],
+    home: Path,
+    seconds: float,
+    before_stop: Callable[[Running, float], None] | None = None,
+) -> list[str]:
+    """Ends the services as `end_in_order` does, then whatever else of the home's stack is left."""
+    killed = end_in_order(services, seconds, before_stop)
+    kill_all(marked(home))
+    return killed
+
+
+def end_in_order(
+    services: Sequence[Running],
+    seconds: float,
+    before_stop: Callable[[Running, float], None] | None = None,
+) -> list[str]:
+    """Ends the services stage by stage within the time.
+
+    A service gets its own seconds after its signal, as far as there are any left, and is then killed with
+    all that it started.
+
+    Returns:
+        The names of those that had to be killed.
+    """
+    deadline = time.monotonic() + seconds
+    killed: list[str] = []
+    for stage in sorted({service.stop_stage for service in services}):
+        at_once = [service for service in services if service.stop_stage == stage]
+        alive = {process: service for service in at_once if (process := service.process())}
+        family = [child for process in alive for child in descendants(process)]
+        for process, service in alive.items():
+            if before_stop:
+                before_stop(service, deadline - time.monotonic())
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.Signals(service.stop_signal))
+        allowed = max((service.stop_seconds for service in at_once), default=0.0)
+        left = wait_gone(alive, max(0.1, min(allowed, deadline - time.monotonic())))
+        killed += [alive[process].name for process in left]
+        kill_all([*left, *family])
+    return killed
+
+
+def descendants(process: psutil.Process) -> list[psutil.Process]:
     """All that the process started, at any depth, as long as the line to it isn't broken."""
     try:
-        return list(psutil.Process(pid).children(recursive=True))
+        return list(process.children(recursive=True))
     except psutil.NoSuchProcess:
         return []
 
 
 def marked(home: Path) -> list[psutil.Process]:
-    """Every process of this home's stack, however deep, also those whose parents are gone."""
+    """Every other process of this home's stack, however deep, also those whose parents are gone."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
@@ -131,32 +105,41 @@ def marked(home: Path) -> list[psutil.Process]:
     return found
 
 
-def kill_all(processes: Iterable[psutil.Process], seconds: float = KILL_SECONDS) -> None:
-    """Kills what is left of them, and waits until they are gone; ids that others got since are spared."""
+def kill_all(processes: Iterable[psutil.Process]) -> None:
+    """Kills what is left of them and waits until they are gone; an id that another has by now is spared."""
     left = []
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
             left.append(process)
-    psutil.wait_procs(left, timeout=seconds)
+    wait_gone(left, KILL_SECONDS)
 
 
-def last_lines(log: Path, count: int = LAST_LINES) -> str:
-    """The last lines of a log file, indented."""
-    if not log.is_file():
-        return ""
-    with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - 16_384))
-        lines = file.read().decode(errors="replace").splitlines()
-    return "\n".join(f"    {line}" for line in lines[-count:])
+def wait_gone(processes: Iterable[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Waits until they have ended, and gives those that have not.
+
+    One that nobody has reaped yet has ended: an orphan stays a zombie for as long as init takes its time.
+    """
+    deadline = time.monotonic() + seconds
+    left = [process for process in processes if _lives(process)]
+    while left and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+        left = [process for process in left if _lives(process)]
+    return left
 
 
-def marker_environment(home: Path) -> Mapping[str, str]:
-    """What marks a process as part of this home's stack."""
-    return {MARKER: str(home)}
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
-def terminate(process: psutil.Process, sent: signal.Signals = signal.SIGTERM) -> None:
-    """Sends the signal, where the process still is."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        process.send_signal(sent)
+def memory_megabytes(process: psutil.Process) -> float:
+    """What the process and all that it started hold, shared pages divided among those who share them."""
+    total = 0
+    for member in [process, *descendants(process)]:
+        with contextlib.suppress(psutil.Error):
+            full = member.memory_full_info()
+            total += getattr(full, "pss", full.rss)
+    return total / MEGABYTE

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 
-def _nothing_to_prepare() -> None:
+def _nothing() -> None:
     pass
 
 
@@ -15,16 +15,23 @@ def _nothing_to_prepare() -> None:
 class Service:
     """One child process of the stack.
 
-    `prepare` runs before each start and may be repeated; `is_ready` is a quick probe that never raises;
-    `stop_signal` asks for an orderly end, for which `stop_seconds` are allowed.
+    It starts when all that it `needs` is ready; services of a lower `stop_stage` are ended first, those of
+    one stage together. `prepare` runs before each start and may be repeated; `is_ready` is a quick probe
+    that never raises; `after_ready` does what others wait for; `before_stop` runs before its end is asked
+    for by `stop_signal`, and gets the service's process id and the seconds that it may take.
     """
 
     name: str
     command: Sequence[str]
     is_ready: Callable[[], bool]
     port: int | None = None
-    prepare: Callable[[], None] = _nothing_to_prepare
+    port_setting: str = ""
+    needs: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    prepare: Callable[[], None] = _nothing
+    after_ready: Callable[[], None] = _nothing
+    before_stop: Callable[[int, float], None] | None = None
     stop_signal: signal.Signals = signal.SIGTERM
-    stop_seconds: float = 8.0
-    start_seconds: float = 60.0
+    stop_stage: int = 0
+    stop_seconds: float = 6.0
+    start_seconds: float = 90.0

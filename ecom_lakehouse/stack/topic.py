@@ -1,13 +1,18 @@
-"""The topic of raw events on the local Kafka."""
+"""The topic of raw events: made where it is missing, and how far the lake has come in it."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from ecom_lakehouse.errors import StackError
+from ecom_lakehouse.lake.database import connect
 from ecom_lakehouse.lake.kafka_clients import client_options
+from ecom_lakehouse.lake.ledger import Ledger
+from ecom_lakehouse.lake.topic import look_at_topic
 from ecom_lakehouse.settings import Settings
 
 CREATE_SECONDS = 15
@@ -40,3 +45,29 @@ def create_topic(settings: Settings, partitions: int | None = None, **config: st
             "is Kafka up (`make ps`)?"
         ) from error
     return True
+
+
+@dataclass(frozen=True)
+class PartitionRow:
+    """A Kafka partition, and how far the lake's plan has come in it; `position` is None before the first slice."""
+
+    partition: int
+    earliest: int
+    end: int
+    position: int | None
+
+    @property
+    def lag(self) -> int:
+        """Messages that no slice holds yet."""
+        return self.end - max(self.earliest, self.position or 0)
+
+
+def partition_rows(settings: Settings) -> list[PartitionRow]:
+    """The topic's partitions in order, with Kafka's offsets and the ledger's positions."""
+    seen = look_at_topic(settings)
+    with connect(settings) as connection:
+        positions = Ledger(connection).positions(seen.topic_id)
+    return [
+        PartitionRow(partition, seen.earliest[partition], end, positions.get(partition))
+        for partition, end in sorted(seen.stable_end.items())
+    ]

@@ -1,0 +1,140 @@
+"""Dagster on this machine: one code server, the webserver and the daemon.
+
+What `dagster dev` starts, without its wrapper: that one leaves code servers and runs behind for up to 45 s
+after a signal, and its parts cannot be ended in an order of ours.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import psutil
+import psycopg
+import sqlalchemy
+
+from ecom_lakehouse.settings import LOCALHOST, PROJECT_ROOT, Settings
+from ecom_lakehouse.stack.environment import settings_environment
+from ecom_lakehouse.stack.ports import free_port, is_listening
+from ecom_lakehouse.stack.processes import descendants
+from ecom_lakehouse.stack.service import Service
+from ecom_lakehouse.stack.web import answers
+
+INSTANCE = PROJECT_ROOT / "infra" / "dagster" / "local.yaml"
+MODULE = "ecom_lakehouse.definitions"
+DRAIN_SECONDS = 10.0
+POLL_SECONDS = 0.1
+RUN_WORKER = "multiprocessing.spawn"
+"""What the command line of a process holds that carries out a run: the code server spawns one for each."""
+
+
+def orchestration_services(settings: Settings, needs: Sequence[str]) -> list[Service]:
+    """Dagster's services; runs in progress are given a while to end before the code server is ended."""
+    folder = settings.home / "dagster"
+    code_port = free_port()
+    environment = dagster_environment(settings)
+
+    def prepare() -> None:
+        for name in ("compute_logs", "artifacts"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        (folder / "dagster.yaml").write_text(INSTANCE.read_text())
+        (folder / "workspace.yaml").write_text(_workspace(code_port))
+
+    workspace = ["--workspace", str(folder / "workspace.yaml")]
+    daemon_started: list[datetime] = []
+    return [
+        Service(
+            name="code-server",
+            command=[
+                *_module("dagster"), "code-server", "start", "--module-name", MODULE, "--host", LOCALHOST,
+                "--port", str(code_port), "--location-name", "ecom_lakehouse", "--log-level", "info",
+                "--use-python-environment-entry-point",
+            ],
+            is_ready=lambda: is_listening(code_port),
+            needs=tuple(needs),
+            environment=environment,
+            prepare=prepare,
+            before_stop=drain_runs,
+            stop_stage=1,
+            stop_seconds=3.0,
+        ),
+        Service(
+            name="webserver",
+            command=[
+                *_module("dagster_webserver"), "--host", LOCALHOST, "--port", str(settings.dagster_port), *workspace
+            ],
+            is_ready=lambda: answers(f"http://{LOCALHOST}:{settings.dagster_port}/server_info"),
+            port=settings.dagster_port,
+            port_setting="LAKEHOUSE_DAGSTER_PORT",
+            needs=("code-server",),
+            environment=environment,
+            stop_stage=1,
+            stop_seconds=3.0,
+        ),
+        Service(
+            name="daemon",
+            command=[*_module("dagster._daemon"), "run", *workspace],
+            is_ready=lambda: _beats(settings, daemon_started[-1]),
+            needs=("code-server",),
+            environment=environment,
+            prepare=lambda: daemon_started.append(datetime.now(UTC)),
+            stop_stage=0,
+            stop_seconds=5.0,
+        ),
+    ]  # fmt: skip
+
+
+def dagster_environment(settings: Settings) -> dict[str, str]:
+    """What any process of Dagster's needs to find its instance and the platform's settings."""
+    folder = settings.home / "dagster"
+    url = sqlalchemy.make_url(settings.dagster_postgres_url).set(drivername="postgresql+psycopg2")
+    return {
+        **settings_environment(settings),
+        "DAGSTER_HOME": str(folder),
+        "DAGSTER_POSTGRES_URL": url.render_as_string(hide_password=False),
+        "DAGSTER_COMPUTE_LOGS": str(folder / "compute_logs"),
+        "DAGSTER_ARTIFACTS": str(folder / "artifacts"),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def drain_runs(code_server_pid: int, seconds: float) -> None:
+    """Waits until the code server carries out no run any more, for a bounded time."""
+    deadline = time.monotonic() + min(DRAIN_SECONDS, seconds)
+    while time.monotonic() < deadline and _run_workers(code_server_pid):
+        time.sleep(POLL_SECONDS)
+
+
+def _run_workers(code_server_pid: int) -> list[psutil.Process]:
+    try:
+        server = psutil.Process(code_server_pid)
+        return [one for one in descendants(server) if any(RUN_WORKER in part for part in one.cmdline())]
+    except psutil.Error:
+        return []
+
+
+def _beats(settings: Settings, since: datetime) -> bool:
+    """Whether every kind of daemon has shown itself since then."""
+    try:
+        with psycopg.connect(settings.dagster_postgres_url, connect_timeout=2) as connection:
+            row = connection.execute(
+                "select count(*) from daemon_heartbeats where timestamp >= %s and daemon_type in ('SENSOR',"
+                " 'QUEUED_RUN_COORDINATOR')",
+                (since.replace(tzinfo=None),),
+            ).fetchone()
+    except psycopg.Error:
+        return False
+    return row is not None and row[0] == 2
+
+
+def _module(name: str) -> list[str]:
+    return [sys.executable, "-m", name]
+
+
+def _workspace(port: int) -> str:
+    return (
+        "load_from:\n  - grpc_server:\n"
+        f"      host: {LOCALHOST}\n      port: {port}\n      location_name: ecom_lakehouse\n"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -18,6 +19,23 @@ WAIT_SECONDS = 3.0
 RETRY_AFTER_SECONDS = 2
 CONNECT_SECONDS = 2
 RECONNECT_SECONDS = 4.0
+RESTED_SECONDS = 1.0
+
+
+class PooledConnection(AsyncConnection[DictRow]):
+    """A connection that knows when it was last given back."""
+
+    given_back_at = float("-inf")
+
+
+async def _note_use(connection: PooledConnection) -> None:
+    connection.given_back_at = time.monotonic()
+
+
+async def _check_if_rested(connection: PooledConnection) -> None:
+    """One that worked a moment ago works; asking each time would double what Postgres is asked."""
+    if time.monotonic() - connection.given_back_at > RESTED_SECONDS:
+        await AsyncConnectionPool.check_connection(connection)
 
 
 class Database:
@@ -26,9 +44,9 @@ class Database:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         timeout_ms = int(settings.api_statement_timeout_seconds * 1000)
-        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+        self._pool: AsyncConnectionPool[PooledConnection] = AsyncConnectionPool(
             settings.api_postgres_url,
-            connection_class=AsyncConnection[DictRow],
+            connection_class=PooledConnection,
             kwargs={
                 "autocommit": True,
                 "row_factory": dict_row,
@@ -42,7 +60,8 @@ class Database:
             timeout=WAIT_SECONDS,
             # A short patience keeps the back-off short: Postgres' return is noticed within seconds.
             reconnect_timeout=RECONNECT_SECONDS,
-            check=AsyncConnectionPool.check_connection,
+            check=_check_if_rested,
+            reset=_note_use,
             open=False,
         )
 

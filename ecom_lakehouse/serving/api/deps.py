@@ -56,19 +56,20 @@ From = Annotated[Moment | None, Query(alias="from", description="Start of the ra
 To = Annotated[Moment | None, Query(description="End of the range, itself not in it, UTC; now if left out.")]
 
 
-def app_settings(request: Request) -> Settings:
+# Dependencies are coroutines though they wait for nothing: FastAPI would call functions on a thread.
+async def app_settings(request: Request) -> Settings:
     """The settings the app was made with."""
     settings: Settings = request.app.state.settings
     return settings
 
 
-def app_database(request: Request) -> Database:
+async def app_database(request: Request) -> Database:
     """The app's pool."""
     database: Database = request.app.state.database
     return database
 
 
-def app_lake(request: Request) -> QuarantineReader:
+async def app_lake(request: Request) -> QuarantineReader:
     """The app's view of the lake."""
     lake: QuarantineReader = request.app.state.lake
     return lake
@@ -79,7 +80,7 @@ AppSettings = Annotated[Settings, Depends(app_settings)]
 AppDatabase = Annotated[Database, Depends(app_database)]
 
 
-def known_parameters(request: Request) -> None:
+async def known_parameters(request: Request) -> None:
     """Refuses a parameter that the path does not have, so that a slip of the pen is no other question."""
     known = {field.alias for field in request.scope["route"].dependant.query_params}
     unknown = sorted(set(request.query_params) - known)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import GaugeMetricFamily, Metric
 
 from ecom_lakehouse.serving.api.database import Database
 from ecom_lakehouse.serving.api.problems import ApiProblem
@@ -85,29 +84,15 @@ def _pipeline(found: Totals) -> Iterator[Metric]:
     for name, meaning, value in gauges:
         if value is not None:
             yield GaugeMetricFamily(f"lakehouse_{name}", meaning, float(value))
-    yield _labelled(GaugeMetricFamily, "slices", "Slices by state.", "state", found.slices)
-    yield _labelled(
-        GaugeMetricFamily, "alerts_open", "Open alerts by severity.", "severity", found.alerts_open
-    )
-    yield _labelled(
-        GaugeMetricFamily,
-        "slice_seconds",
-        "Seconds of the newest written slice.",
-        "layer",
-        found.slice_seconds,
-    )
-    yield _labelled(CounterMetricFamily, "rows", "Rows written, by layer.", "layer", found.rows)
-    yield _labelled(CounterMetricFamily, "broken_rows", "Messages that broke a rule.", "rule", found.broken)
+    yield _labelled("slices", "Slices by state.", "state", found.slices)
+    yield _labelled("alerts_open", "Open alerts by severity.", "severity", found.alerts_open)
+    yield _labelled("slice_seconds", "Seconds of the newest written slice.", "layer", found.slice_seconds)
+    yield _labelled("last_hour_rows", "Rows of the last hour's slices.", "layer", found.rows)
+    yield _labelled("last_hour_broken_rows", "Their messages that broke a rule.", "rule", found.broken)
 
 
-def _labelled(
-    family: type[GaugeMetricFamily] | type[CounterMetricFamily],
-    name: str,
-    meaning: str,
-    label: str,
-    values: dict[str, Any],
-) -> Metric:
-    metric = family(f"lakehouse_{name}", meaning, labels=[label])
+def _labelled(name: str, meaning: str, label: str, values: Mapping[str, float]) -> Metric:
+    metric = GaugeMetricFamily(f"lakehouse_{name}", meaning, labels=[label])
     for key, value in values.items():
-        metric.add_metric([key], float(value))
+        metric.add_metric([key], value)
     return metric

@@ -286,7 +286,9 @@ class Pipeline(Answer):
     paused: bool = Field(description="Planning rests by somebody's wish (`lakehouse resume`).")
     blocked: str | None = Field(description="Why planning cannot go on, and what to do.")
     lag: Lag
-    slices_by_state: dict[str, int]
+    slices_by_state: dict[str, int] = Field(
+        description="Slices of the last 24 hours that are done, and all that are not, by state."
+    )
     dirty_minutes: int = Field(
         ge=0, description="Minutes whose Silver changed and whose Gold has not followed."
     )

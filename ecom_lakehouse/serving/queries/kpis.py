@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from ecom_lakehouse.core.kpis import RATIOS, SUMS, kpi_values
-from ecom_lakehouse.serving.queries.connection import Connection, fetch
+from ecom_lakehouse.serving.queries.connection import Connection, fetch, fetch_tuples
 from ecom_lakehouse.serving.queries.freshness import Freshness
 
 MINUTE = timedelta(minutes=1)
@@ -27,8 +27,8 @@ class Step:
 
 STEPS = {
     "minute": Step(MINUTE, timedelta(hours=3), timedelta(days=31), 20_000),
-    "hour": Step(timedelta(hours=1), timedelta(days=7), timedelta(days=366), 4_000),
-    "day": Step(timedelta(days=1), timedelta(days=90), timedelta(days=1830), 170),
+    "hour": Step(timedelta(hours=1), timedelta(days=7), timedelta(days=366), 9_000),
+    "day": Step(timedelta(days=1), timedelta(days=90), timedelta(days=1830), 2_000),
 }
 
 
@@ -49,6 +49,25 @@ async def newest_minute(connection: Connection, until: datetime) -> datetime | N
     return newest
 
 
+async def latest(
+    connection: Connection, trust: Freshness, metrics: list[str], until: datetime
+) -> list[dict[str, Any]]:
+    """The metrics of the newest minute that starts at or before `until` and has data; nothing if none has."""
+    rows = await fetch(
+        connection,
+        """
+        select window_start, metric, value, revision from serving.kpi_minute
+        where window_start = (select max(window_start) from serving.kpi_minute where window_start <= %(until)s)
+        """,
+        until=until,
+    )
+    if not rows:
+        return []
+    window = rows[0]["window_start"]
+    found: Found = {(0, row["metric"]): (row["value"], row["revision"]) for row in rows}
+    return _filled(trust, metrics, STEPS["minute"], window, window + MINUTE, found)
+
+
 async def series(
     connection: Connection, trust: Freshness, metrics: list[str], step: Step, start: datetime, end: datetime
 ) -> list[dict[str, Any]]:
@@ -57,12 +76,23 @@ async def series(
         found = await _minutes(connection, metrics, start, end)
     else:
         found = await _added_up(connection, metrics, step.length, start, end)
+    return _filled(trust, metrics, step, start, end, found)
+
+
+Found = dict[tuple[int, str], tuple[Decimal, int | None]]
+"""Values and revisions by metric and by the window's number in the range; numbers are quicker than times."""
+
+
+def _filled(
+    trust: Freshness, metrics: list[str], step: Step, start: datetime, end: datetime, found: Found
+) -> list[dict[str, Any]]:
+    nothing = (None, None)
     rows = []
-    window = start
-    while window < end:
+    for number in range((end - start) // step.length):
+        window = start + number * step.length
         provisional = trust.is_provisional(window + step.length)
         for metric in metrics:
-            value, revision = found.get((window, metric), (None, None))
+            value, revision = found.get((number, metric), nothing)
             rows.append(
                 {
                     "window_start": window,
@@ -73,25 +103,22 @@ async def series(
                     "revision": revision,
                 }
             )
-        window += step.length
     return rows
 
 
-Found = dict[tuple[datetime, str], tuple[Decimal, int | None]]
-
-
 async def _minutes(connection: Connection, metrics: list[str], start: datetime, end: datetime) -> Found:
-    rows = await fetch(
+    rows = await fetch_tuples(
         connection,
         """
-        select window_start, metric, value, revision from serving.kpi_minute
+        select (extract(epoch from window_start - %(start)s) / 60)::int as number, metric, value, revision
+        from serving.kpi_minute
         where metric = any(%(metrics)s) and window_start >= %(start)s and window_start < %(end)s
         """,
         metrics=metrics,
         start=start,
         end=end,
     )
-    return {(row["window_start"], row["metric"]): (row["value"], row["revision"]) for row in rows}
+    return {(number, metric): (value, revision) for number, metric, value, revision in rows}
 
 
 async def _added_up(
@@ -99,26 +126,27 @@ async def _added_up(
 ) -> Found:
     """Sums by window; ratios of those sums, never of ratios."""
     needed = sorted({part for metric in metrics for part in RATIOS.get(metric, (metric,))})
-    rows = await fetch(
+    rows = await fetch_tuples(
         connection,
         """
-        select date_bin(%(length)s, window_start, 'epoch') as bin, metric, sum(value) as total
-        from serving.kpi_minute
-        where metric = any(%(needed)s) and window_start >= %(start)s and window_start < %(end)s
+        select floor(extract(epoch from hour - %(start)s) / %(seconds)s)::int as number,
+               metric, sum(total) as total
+        from serving.kpi_hour
+        where metric = any(%(needed)s) and hour >= %(start)s and hour < %(end)s
         group by 1, 2
         """,
-        length=length,
+        seconds=int(length.total_seconds()),
         needed=needed,
         start=start,
         end=end,
     )
-    sums: dict[datetime, dict[str, Decimal]] = defaultdict(dict)
-    for row in rows:
-        sums[row["bin"]][row["metric"]] = row["total"]
-    found: Found = {}
-    for window, totals in sums.items():
-        values = kpi_values({**dict.fromkeys(SUMS, 0), **totals})
-        found.update({(window, metric): (values[metric], None) for metric in metrics})
+    found: Found = {(number, metric): (total, None) for number, metric, total in rows}
+    ratios = [metric for metric in metrics if metric in RATIOS]
+    if ratios:
+        for number in {number for number, _ in found}:
+            sums = {name: found.get((number, name), (0, None))[0] for name in SUMS}
+            values = kpi_values(sums)
+            found.update({(number, metric): (values[metric], None) for metric in ratios})
     return found
 
 

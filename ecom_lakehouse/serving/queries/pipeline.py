@@ -80,8 +80,17 @@ async def lag(connection: Connection) -> dict[str, Any]:
 
 
 async def slices_by_state(connection: Connection) -> dict[str, int]:
-    """How many slices there are in each state."""
-    rows = await fetch(connection, "select state, count(*) as slices from lake.slices group by state")
+    """How many slices are in each state: those of the last 24 hours, and all that are unfinished."""
+    rows = await fetch(
+        connection,
+        """
+        select state, count(*) as slices from lake.slices
+        where planned_hour > now() - interval '25 hours' and state = 'done' group by state
+        union all
+        select state, count(*) from lake.slices where next_layer is not null or held_reason is not null
+        group by state
+        """,
+    )
     return {row["state"]: row["slices"] for row in rows}
 
 

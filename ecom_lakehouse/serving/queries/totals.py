@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ecom_lakehouse.core.rules import CODES
 from ecom_lakehouse.serving.queries.connection import Connection, fetch, fetch_one
 from ecom_lakehouse.serving.queries.freshness import freshness
 from ecom_lakehouse.serving.queries.pipeline import lag, slices_by_state
@@ -14,7 +15,7 @@ LAYERS = ("bronze", "silver", "quarantine", "duplicate", "late")
 
 @dataclass(frozen=True)
 class Totals:
-    """Counters are of all that the ledger knows; ages are in seconds, None where there is nothing yet."""
+    """Ages are in seconds, None where there is nothing yet; rows are those of the last hour's slices."""
 
     lag_messages: int
     lag_seconds: float | None
@@ -59,10 +60,19 @@ async def totals(connection: Connection, settings: Settings) -> Totals:
         connection,
         """
         select sum(bronze_rows) as bronze, sum(silver_rows) as silver, sum(quarantine_rows) as quarantine,
-               sum(duplicate_rows) as duplicate, sum(late_rows) as late from lake.slices
+               sum(duplicate_rows) as duplicate, sum(late_rows) as late
+        from lake.slices
+        where planned_hour > now() - interval '2 hours' and planned_at > now() - interval '1 hour'
         """,
     )
-    broken = await fetch(connection, "select code, sum(rows) as rows from lake.slice_rules group by code")
+    broken = await fetch(
+        connection,
+        """
+        select code, sum(rows) as rows from lake.slices join lake.slice_rules using (slice_id)
+        where planned_hour > now() - interval '2 hours' and planned_at > now() - interval '1 hour'
+        group by code
+        """,
+    )
     reached = trust.reached_gold_at
     return Totals(
         lag_messages=behind["messages"],
@@ -75,5 +85,5 @@ async def totals(connection: Connection, settings: Settings) -> Totals:
         alerts_open={"warn": 0, "critical": 0, **{r["severity"]: r["alerts"] for r in alerts}},
         slice_seconds={layer: s for layer, s in newest[0].items() if s is not None} if newest else {},
         rows={layer: int(rows[layer] or 0) for layer in LAYERS},
-        broken={r["code"]: int(r["rows"]) for r in broken},
+        broken={**dict.fromkeys(CODES, 0), **{r["code"]: int(r["rows"]) for r in broken}},
     )

@@ -24,7 +24,7 @@ from ecom_lakehouse.serving.api.documents import gives
 from ecom_lakehouse.serving.api.models import Kpi, KpiSeries, LatestKpi, LatestKpis, Step
 from ecom_lakehouse.serving.api.paging import Instant, bad_cursor, read_cursor, write_cursor
 from ecom_lakehouse.serving.queries.freshness import freshness
-from ecom_lakehouse.serving.queries.kpis import MINUTE, STEPS, newest_minute, series, window_of
+from ecom_lakehouse.serving.queries.kpis import MINUTE, STEPS, latest, series, window_of
 from ecom_lakehouse.serving.queries.kpis import Step as Windows
 
 MOST_ROWS = 20_000
@@ -117,10 +117,8 @@ async def read_latest_kpis(
         until = trust.asked_at
         if closed:
             until = (trust.closed_before or datetime(1970, 1, 1, tzinfo=UTC)) - MINUTE
-        newest = await newest_minute(connection, until)
-        rows = []
-        if newest is not None:
-            rows = await series(connection, trust, names, STEPS["minute"], newest, newest + MINUTE)
+        rows = await latest(connection, trust, names, until)
+    newest = rows[0]["window_start"] if rows else None
     described = [{**row, **DESCRIBED[row["metric"]]} for row in rows]
     content = {
         "window_start": newest,

@@ -60,3 +60,9 @@ def _report(instance: dg.DagsterInstance, run: dg.DagsterRun, reason: str) -> st
         f"The worker of this run died. {reason} Slices {slices} lose nothing: the next run finishes them.",
     )
     return run.run_id
+
+
+if __name__ == "__main__":
+    with dg.DagsterInstance.get() as at_start:
+        for reported in report_all_dead(at_start):
+            print(f"Run {reported} was cut off by the last stop; it is reported failed.")

@@ -22,7 +22,7 @@ def writer_of(settings: Settings) -> dg.ResourceDefinition:
 
     @dg.resource(description="The right to write the lake, held from the run's first read to its last mark.")
     def writer(context: dg.InitResourceContext) -> Iterator[WriterSession]:
-        with writer_session(settings, context.run_id or "no run") as session:
+        with writer_session(settings, context.run.run_id if context.run else "no run") as session:
             yield session
 
     return writer

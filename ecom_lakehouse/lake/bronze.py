@@ -13,9 +13,9 @@ from ecom_lakehouse.core.bronze import bronze_rows
 from ecom_lakehouse.core.slices import SliceStamp
 from ecom_lakehouse.errors import TableError
 from ecom_lakehouse.lake.guards import require_ledger_knows_bronze, require_rows_inside_ranges
-from ecom_lakehouse.lake.kafka_source import clamped, earliest_offsets, read_ranges
+from ecom_lakehouse.lake.kafka_source import earliest_offsets, read_ranges
 from ecom_lakehouse.lake.ledger import Slice
-from ecom_lakehouse.lake.offsets import OffsetRange
+from ecom_lakehouse.lake.offsets import OffsetRange, clamped
 from ecom_lakehouse.lake.session import WriterSession
 from ecom_lakehouse.lake.topic import commit_group_offsets
 

@@ -149,8 +149,9 @@ def test_two_planners_at_once_plan_one_slice(ledger: Ledger, settings: Settings)
 
 def test_the_ledger_takes_no_range_that_leaves_a_gap(ledger: Ledger, settings: Settings) -> None:
     plan(ledger, settings, topic_at(settings, {0: 10}))
+    plan(ledger, settings, topic_at(settings, {0: 10, 1: 3}))
     with pytest.raises(psycopg.errors.ForeignKeyViolation):
-        ledger.add_ranges(1, "first", [OffsetRange(settings.topic, 0, 11, 20)], {0: 11})
+        ledger.add_ranges(2, "first", [OffsetRange(settings.topic, 0, 11, 20)], {0: 11})
 
 
 def test_a_slice_is_due_at_every_mark(settings: Settings, ledger: Ledger) -> None:

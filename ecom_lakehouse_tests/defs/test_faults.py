@@ -1,0 +1,333 @@
+"""Faults that are caused, and nothing lost, counted twice or dropped in silence after any of them."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from ecom_lakehouse.defs import sensors
+from ecom_lakehouse.errors import LedgerError, TopicError, WriterBusyError
+from ecom_lakehouse.lake.audit import audit
+from ecom_lakehouse.lake.ledger_rebuild import rebuild_from_bronze
+from ecom_lakehouse.lake.offsets import OffsetRange
+from ecom_lakehouse.lake.writer import take_right_to_write
+from ecom_lakehouse.stack.topic import create_topic
+from ecom_lakehouse_tests.pipeline import Pipeline, event, message, minute_ago
+
+Produce = Callable[..., None]
+Kill = Callable[[str, str], None]
+TABLES = ("bronze", "silver", "quarantine")
+
+
+def send(produce: Produce, pipeline: Pipeline, *events: dict | bytes | None, partition: int = 0) -> None:
+    produce(pipeline.settings.topic, [message(each) for each in events], partition=partition)
+
+
+def expire(pipeline: Pipeline, before: int, partition: int = 0) -> None:
+    """Makes Kafka drop what lies before that offset, as its retention would."""
+    admin = AdminClient({"bootstrap.servers": pipeline.settings.kafka_bootstrap_servers})
+    requests = admin.delete_records([TopicPartition(pipeline.settings.topic, partition, before)])
+    for request in requests.values():
+        request.result(20)
+
+
+def make_topic_anew(pipeline: Pipeline) -> None:
+    admin = AdminClient({"bootstrap.servers": pipeline.settings.kafka_bootstrap_servers})
+    for future in admin.delete_topics([pipeline.settings.topic], operation_timeout=20).values():
+        future.result(20)
+    for _ in range(100):
+        try:
+            future = admin.create_topics([NewTopic(pipeline.settings.topic, 3)])[pipeline.settings.topic]
+            future.result(20)
+        except Exception as error:
+            if "exists" not in str(error) and "deletion" not in str(error):
+                raise
+        else:
+            return
+
+
+@pytest.fixture
+def kill(pipeline: Pipeline, tmp_path: Path) -> Kill:
+    """Starts a run that is killed just before the named method of the ledger."""
+
+    def run(slices: str, before: str) -> None:
+        settings = tmp_path / "settings.json"
+        settings.write_text(pipeline.settings.model_dump_json())
+        ended = subprocess.run(
+            [sys.executable, "-m", "ecom_lakehouse_tests.defs.killed_run", str(settings), slices, before],
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert ended.returncode == -signal.SIGKILL, ended.stderr[-2000:]
+
+    return run
+
+
+@pytest.mark.parametrize("before", ["mark_bronze", "mark_dirty", "mark_silver", "mark_gold"])
+def test_a_killed_run_is_finished_by_the_next_one(
+    pipeline: Pipeline, produce: Produce, kill: Kill, before: str
+) -> None:
+    at = minute_ago(2)
+    twice = event("purchase", price=10, quantity=2, event_time=at)
+    send(produce, pipeline, twice, twice, event(event_time=at), b"broken")
+    (planned,) = pipeline.plan()
+    kill(str(planned.slice_id), before)
+    pipeline.finish()
+    assert [len(pipeline.rows(table)) for table in TABLES] == [4, 2, 1]
+    assert pipeline.kpi("revenue") == Decimal(20)
+    assert audit(pipeline.settings).passed
+
+
+def test_no_stale_minute_stays_when_a_rebuild_dies_between_silver_and_gold(
+    pipeline: Pipeline, produce: Produce, kill: Kill
+) -> None:
+    send(produce, pipeline, event("purchase", price=10, quantity=2), event())
+    pipeline.ingest()
+    # Silver of the slice is about to lose its rows: the same message would be too old by now.
+    pipeline.settings = pipeline.settings.model_copy(update={"age_limit_days": 1})
+    send(produce, pipeline, event(event_time=minute_ago(60 * 30)))
+    pipeline.ingest()
+    kill("rebuild", "mark_gold")
+    assert "rebuilding" in states(pipeline)
+    pipeline.finish()
+    assert states(pipeline) == ["done", "done"]
+    assert audit(pipeline.settings).passed
+
+
+def test_a_replayed_tick_plans_nothing_twice(pipeline: Pipeline, produce: Produce) -> None:
+    send(produce, pipeline, event())
+    first, again = pipeline.plan(), pipeline.tick()
+    send(produce, pipeline, event())
+    later = pipeline.tick()
+    assert isinstance(again, sensors.Work)
+    assert isinstance(later, sensors.Work)
+    assert [each.slice_id for each in again.slices] == [each.slice_id for each in first]
+    assert [each.ranges for each in later.slices] == [each.ranges for each in first]
+
+
+def test_a_slice_planned_between_two_steps_of_a_rebuild_waits_for_its_own_run(
+    pipeline: Pipeline, produce: Produce, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(produce, pipeline, event())
+    (first,) = pipeline.ingest()
+    send(produce, pipeline, event("purchase"))
+    from ecom_lakehouse.defs import assets
+
+    write_silver = assets.write_silver
+
+    def plan_meanwhile(*arguments):
+        pipeline.at_next_mark()
+        sensors.plan_slice(
+            pipeline.ledger,
+            sensors.look_at_waiting(
+                pipeline.ledger, sensors.look_at_topic(pipeline.settings), pipeline.settings
+            ),
+            pipeline.settings,
+        )
+        return write_silver(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(assets, "write_silver", plan_meanwhile)
+        pipeline.rebuild(first.hour)
+    assert states(pipeline) == ["done", "planned"]
+    pipeline.finish()
+    assert len(pipeline.rows("silver")) == 2
+    assert audit(pipeline.settings).passed
+
+
+def test_two_runs_at_once_on_one_slice_write_it_once(pipeline: Pipeline, produce: Produce) -> None:
+    send(produce, pipeline, event())
+    slices = pipeline.plan()
+    with take_right_to_write(pipeline.settings, wait_seconds=0):
+        assert "Another run is writing" in str(pipeline.tick())
+        with pytest.raises(WriterBusyError, match="nothing was written"):
+            take_right_to_write(pipeline.settings, wait_seconds=0.5)
+    pipeline.run(slices)
+    pipeline.run(slices)
+    assert len(pipeline.rows("bronze")) == 1
+
+
+def test_the_right_to_write_lost_in_the_middle_writes_nothing_more(
+    pipeline: Pipeline, produce: Produce
+) -> None:
+    send(produce, pipeline, event())
+    with take_right_to_write(pipeline.settings, wait_seconds=0) as right:
+        pipeline.ledger.connection.execute(
+            "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory'"
+            " and database = (select oid from pg_database where datname = current_database())"
+        )
+        with pytest.raises(LedgerError, match="right to write was lost"):
+            right.require()
+
+
+def test_offsets_that_expired_before_the_plan_are_lost_and_said_so(
+    pipeline: Pipeline, produce: Produce
+) -> None:
+    send(produce, pipeline, event())
+    pipeline.ingest()
+    send(produce, pipeline, event(), event(), event())
+    expire(pipeline, before=3)
+    pipeline.ingest()
+    assert [row["kafka_offset"] for row in pipeline.rows("bronze")] == [0, 3]
+    assert pipeline.ledger.lost_offsets(2) == [OffsetRange(pipeline.settings.topic, 0, 1, 3)]
+    assert audit(pipeline.settings).passed
+
+
+def test_offsets_that_expire_between_plan_and_read_are_lost_and_said_so(
+    pipeline: Pipeline, produce: Produce
+) -> None:
+    send(produce, pipeline, event(), event(), event())
+    slices = pipeline.plan()
+    expire(pipeline, before=2)
+    pipeline.run(slices)
+    assert [row["kafka_offset"] for row in pipeline.rows("bronze")] == [2]
+    assert pipeline.ledger.lost_offsets(1) == [OffsetRange(pipeline.settings.topic, 0, 0, 2)]
+
+
+def test_stored_rows_stay_when_kafka_no_longer_holds_them(
+    pipeline: Pipeline, produce: Produce, kill: Kill
+) -> None:
+    send(produce, pipeline, event(), event(), event())
+    (planned,) = pipeline.plan()
+    kill(str(planned.slice_id), "mark_bronze")
+    expire(pipeline, before=2)
+    pipeline.finish()
+    assert [row["kafka_offset"] for row in pipeline.rows("bronze")] == [0, 1, 2]
+    assert pipeline.ledger.lost_offsets(1) == []
+    assert audit(pipeline.settings).passed
+
+
+def test_bronze_is_not_rebuilt_from_a_kafka_that_holds_less(pipeline: Pipeline, produce: Produce) -> None:
+    send(produce, pipeline, event(), event())
+    (first,) = pipeline.ingest()
+    expire(pipeline, before=1)
+    result = pipeline.rebuild(first.hour, fails=True)
+    failure = next(each for each in result.all_events if each.is_step_failure).step_failure_data.error
+    assert "Nothing was touched" in str(failure)
+    assert len(pipeline.rows("bronze")) == 2
+    assert states(pipeline) == ["done"]
+
+
+def test_silver_is_rebuilt_from_bronze_when_kafka_holds_nothing(pipeline: Pipeline, produce: Produce) -> None:
+    send(produce, pipeline, event(), event("purchase"), b"broken")
+    (first,) = pipeline.ingest()
+    before = pipeline.rows("silver")
+    expire(pipeline, before=3)
+    pipeline.rebuild(first.hour, [dg.AssetKey("silver_events"), dg.AssetKey("quarantine_events")])
+    pipeline.finish()
+    assert pipeline.rows("silver") == before
+    assert audit(pipeline.settings).passed
+
+
+def test_a_topic_made_anew_stops_planning_though_it_is_longer(pipeline: Pipeline, produce: Produce) -> None:
+    send(produce, pipeline, event())
+    pipeline.ingest()
+    make_topic_anew(pipeline)
+    send(produce, pipeline, event(), event(), event())
+    pipeline.at_next_mark()
+    with pytest.raises(TopicError, match="adopt-topic"):
+        pipeline.tick()
+    assert len(pipeline.rows("bronze")) == 1
+
+
+def test_an_older_ledger_is_refused_and_made_anew_from_bronze(pipeline: Pipeline, produce: Produce) -> None:
+    send(produce, pipeline, event(), event("purchase", price=5, quantity=1))
+    pipeline.ingest()
+    send(produce, pipeline, event("purchase", price=7, quantity=1), b"broken")
+    pipeline.ingest()
+    # As an older dump would have it: the second slice is unknown.
+    pipeline.ledger.connection.execute("delete from lake.slices where slice_id = 2")
+    send(produce, pipeline, event())
+    pipeline.at_next_mark()
+    with pytest.raises(LedgerError, match="rebuild-ledger"):
+        pipeline.tick()
+    assert rebuild_from_bronze(pipeline.settings) == 2
+    pipeline.finish()
+    pipeline.ingest()
+    assert [len(pipeline.rows(table)) for table in TABLES] == [5, 4, 1]
+    assert pipeline.kpi("revenue") == Decimal(12)
+    assert audit(pipeline.settings).passed
+
+
+def test_a_ledger_is_not_made_from_bronze_of_another_topic(pipeline: Pipeline, produce: Produce) -> None:
+    send(produce, pipeline, event())
+    pipeline.ingest()
+    make_topic_anew(pipeline)
+    create_topic(pipeline.settings)
+    send(produce, pipeline, event())
+    with pytest.raises(TopicError, match="made anew"):
+        rebuild_from_bronze(pipeline.settings)
+    assert states(pipeline) == ["done"]
+
+
+def test_a_hold_lets_bronze_go_on_and_silver_and_gold_wait(pipeline: Pipeline, produce: Produce) -> None:
+    send(produce, pipeline, event())
+    (first,) = pipeline.plan()
+    pipeline.run([first], [dg.AssetKey("bronze_events")])
+    pipeline.ledger.hold(first.slice_id, "a check said no", "silver")
+    send(produce, pipeline, event("purchase"))
+    pipeline.at_next_mark()
+    work = pipeline.tick()
+    assert isinstance(work, sensors.Work)
+    assert work.only_bronze
+    pipeline.run(work.slices, [dg.AssetKey("bronze_events")])
+    assert isinstance(pipeline.tick(), str)
+    assert len(pipeline.rows("bronze")) == 2
+    assert pipeline.rows("silver") == []
+    pipeline.ledger.release(first.slice_id)
+    pipeline.finish()
+    assert len(pipeline.rows("silver")) == 2
+    assert audit(pipeline.settings).passed
+
+
+def test_a_slice_that_failed_is_tried_again_after_a_pause(pipeline: Pipeline, produce: Produce) -> None:
+    send(produce, pipeline, event())
+    (planned,) = pipeline.plan()
+    pipeline.ledger.begin_attempt([planned.slice_id], base_seconds=60)
+    assert "tried again soon" in str(pipeline.tick())
+    pipeline.ledger.connection.execute("update lake.slices set next_attempt_at = now()")
+    assert isinstance(pipeline.tick(), sensors.Work)
+
+
+def test_an_hour_whose_bronze_files_are_gone_is_rebuilt_from_kafka(
+    pipeline: Pipeline, produce: Produce
+) -> None:
+    send(produce, pipeline, event(), event("purchase"), b"broken")
+    (first,) = pipeline.ingest()
+    before = pipeline.rows("bronze")
+    for file in Path(pipeline.lake.bronze.uri).rglob("*.parquet"):
+        if "_delta_log" not in file.parts:
+            file.unlink()
+    pipeline.rebuild(first.hour)
+    assert pipeline.rows("bronze") == before
+    assert audit(pipeline.settings).passed
+
+
+def test_the_audit_names_what_differs_and_the_hour_to_rebuild(pipeline: Pipeline, produce: Produce) -> None:
+    send(produce, pipeline, event(), event("purchase"))
+    (first,) = pipeline.ingest()
+    pipeline.lake.silver.delta().delete("event_type = 'purchase'")
+    pipeline.ledger.connection.execute(
+        "update serving.kpi_minute set value = value + 1 where metric = 'revenue'"
+    )
+    report = audit(pipeline.settings)
+    broken = {each.promise for each in report.differences}
+    assert {"silver holds as many rows of each slice as were counted", "Gold = Silver"} <= broken
+    assert report.rebuild_hours == [first.hour]
+    pipeline.rebuild(first.hour)
+    assert audit(pipeline.settings).passed
+
+
+def states(pipeline: Pipeline) -> list[str]:
+    rows = pipeline.ledger.connection.execute("select state from lake.slices order by slice_id").fetchall()
+    return [row["state"] for row in rows]

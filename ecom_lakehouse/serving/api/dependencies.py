@@ -8,11 +8,9 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
-import httpx
-
 from ecom_lakehouse.serving.api.database import Database
-from ecom_lakehouse.serving.api.lake import QuarantineReader
 from ecom_lakehouse.serving.queries.connection import fetch_one
+from ecom_lakehouse.serving.queries.samples import QuarantineReader
 from ecom_lakehouse.settings import Settings
 
 PATIENCE_SECONDS = 3.0
@@ -77,6 +75,8 @@ class DependencyWatch:
         return f"quarantine version {version}", self._settings.lake_root
 
     async def _dagster(self) -> tuple[str | None, str]:
+        import httpx
+
         async with httpx.AsyncClient(timeout=PATIENCE_SECONDS) as client:
             answer = await client.get(f"{self._settings.dagster_url}/server_info")
             answer.raise_for_status()

@@ -12,9 +12,9 @@ from pydantic import BeforeValidator, WithJsonSchema
 
 from ecom_lakehouse.core.kpis import METRIC_NAMES
 from ecom_lakehouse.serving.api.database import Database
-from ecom_lakehouse.serving.api.lake import QuarantineReader
 from ecom_lakehouse.serving.api.problems import bad_request
 from ecom_lakehouse.serving.queries.kpis import window_of
+from ecom_lakehouse.serving.queries.samples import QuarantineReader
 from ecom_lakehouse.settings import Settings
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import base64
-from typing import Any
+import threading
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.dataset as ds
-
+from ecom_lakehouse.errors import TableError
 from ecom_lakehouse.serving.queries.quality import BrokenSlices
+from ecom_lakehouse.settings import Settings
+
+if TYPE_CHECKING:
+    from ecom_lakehouse.lake.tables import LakeTable
 
 MOST_RAW_CHARACTERS = 4000
-MOST_ROWS_LOOKED_AT = 200_000
-BATCH_ROWS = 4096
-COLUMNS = [
+MOST_RAW_BYTES = MOST_RAW_CHARACTERS // 4 * 3
+COLUMNS = (
     "validation_errors",
     "raw_json",
     "raw_value",
@@ -28,48 +29,62 @@ COLUMNS = [
     "source",
     "processing_time",
     "slice_id",
-]
+)
 
 
-def samples(
-    quarantine: ds.Dataset, where: BrokenSlices, rule: str | None, limit: int
-) -> list[dict[str, Any]]:
-    """At most `limit` messages of those slices that break the rule, the newest slice first.
+class QuarantineReader:
+    """The Quarantine table, opened once and brought up to date at each question; one question at a time.
 
-    Reads only the hour's partition and, of it, only files that may hold those slices; blocking, so call it on
-    a thread.
+    Everything here blocks: call it on a thread.
     """
-    condition = (
-        (ds.field("ingest_date") == where.hour.date())
-        & (ds.field("ingest_hour") == where.hour.hour)
-        & ds.field("slice_id").isin(where.slice_ids)
-    )
-    found: list[dict[str, Any]] = []
-    looked_at = 0
-    for batch in quarantine.to_batches(columns=COLUMNS, filter=condition, batch_size=BATCH_ROWS):
-        looked_at += batch.num_rows
-        found.extend(_breaking(batch, rule).to_pylist())
-        # Files come in no order: all that may be newer is read, but never without an end.
-        if looked_at >= MOST_ROWS_LOOKED_AT:
-            break
-    found.sort(key=lambda row: (-row["slice_id"], row["kafka_partition"], row["kafka_offset"]))
-    return [_view(row) for row in found[:limit]]
 
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._opened: LakeTable | None = None
+        self._lock = threading.Lock()
 
-def _breaking(batch: pa.RecordBatch, rule: str | None) -> pa.RecordBatch:
-    if rule is None:
-        return batch
-    errors = batch.column("validation_errors")
-    rows = pc.list_parent_indices(errors).filter(pc.equal(pc.list_flatten(errors), rule))
-    return batch.take(rows)
+    def version(self) -> int | None:
+        """The table's newest version; None while there is no table."""
+        with self._lock:
+            try:
+                return int(self._table().delta().version())
+            except TableError:
+                return None
+
+    def samples(self, where: BrokenSlices, rule: str | None, limit: int) -> list[dict[str, Any]]:
+        """At most `limit` messages of those slices that break the rule, the newest slice first.
+
+        Opens only files of that hour that may hold those slices. `rule` is a code of the catalogue.
+        """
+        wanted = ", ".join(str(int(slice_id)) for slice_id in where.slice_ids)
+        condition = (
+            f"ingest_date = date '{where.hour:%Y-%m-%d}' and ingest_hour = {where.hour.hour}"
+            f" and slice_id in ({wanted})"
+        )
+        if rule is not None:
+            condition += f" and array_has(validation_errors, '{rule}')"
+        with self._lock:
+            try:
+                found = self._table().arrow(COLUMNS, condition, limit).to_pylist()
+            except TableError:
+                return []
+        found.sort(key=lambda row: (-row["slice_id"], row["kafka_partition"], row["kafka_offset"]))
+        return [_view(row) for row in found]
+
+    def _table(self) -> LakeTable:
+        # here, not above: the tables bring the engine along, which the API's start need not wait for
+        from ecom_lakehouse.lake.tables import Lake
+
+        if self._opened is None:
+            self._opened = Lake(self._settings).quarantine
+        return self._opened
 
 
 def _view(row: dict[str, Any]) -> dict[str, Any]:
     text, raw = row.pop("raw_json"), row.pop("raw_value")
-    most_bytes = MOST_RAW_CHARACTERS * 3 // 4
     return {
         **row,
         "raw_json": None if text is None else text[:MOST_RAW_CHARACTERS],
-        "raw_base64": None if raw is None else base64.b64encode(raw[:most_bytes]).decode(),
-        "truncated": len(text or "") > MOST_RAW_CHARACTERS or len(raw or b"") > most_bytes,
+        "raw_base64": None if raw is None else base64.b64encode(raw[:MOST_RAW_BYTES]).decode(),
+        "truncated": len(text or "") > MOST_RAW_CHARACTERS or len(raw or b"") > MOST_RAW_BYTES,
     }

@@ -15,11 +15,9 @@ from ecom_lakehouse.core.rules import CODES, with_tolerances
 from ecom_lakehouse.serving.api.answers import cacheable
 from ecom_lakehouse.serving.api.deps import AppDatabase, AppLake, AppSettings, From, Moment, To, time_range
 from ecom_lakehouse.serving.api.documents import gives
-from ecom_lakehouse.serving.api.lake import QuarantineReader
 from ecom_lakehouse.serving.api.models import Quality, QualitySample, QualitySamples
 from ecom_lakehouse.serving.queries import quality as queries
 from ecom_lakehouse.serving.queries.freshness import freshness
-from ecom_lakehouse.serving.queries.samples import samples
 from ecom_lakehouse.settings import Settings
 
 SIX_PLACES = Decimal("0.000001")
@@ -91,7 +89,7 @@ async def read_samples(
         where = await queries.broken_slices(connection, rule, whole, limit)
     found: list[dict[str, Any]] = []
     if where is not None:
-        found = await asyncio.to_thread(_samples, lake, where, rule, limit)
+        found = await asyncio.to_thread(lake.samples, where, rule, limit)
     content = {
         "rule": rule,
         "hour": where.hour if where else whole,
@@ -99,12 +97,6 @@ async def read_samples(
         "data": found,
     }
     return cacheable(request, content, rows=found, columns=list(QualitySample.model_fields))
-
-
-def _samples(
-    lake: QuarantineReader, where: queries.BrokenSlices, rule: str | None, limit: int
-) -> list[dict[str, Any]]:
-    return samples(lake.dataset(), where, rule, limit)
 
 
 def _share(part: int, whole: int) -> Decimal | None:

@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit, urlunsplit
+from zoneinfo import available_timezones
 
 from dotenv import dotenv_values
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -107,9 +108,58 @@ class Settings(BaseSettings):
     # quality
     tolerances: dict[str, ToleranceSetting] = Field(
         default_factory=dict,
-        description='A check\'s tolerance in place of its own (JSON), such as {"malformed_json": {"warn_above": 0.02}}.',
+        description='Tolerances by check in place of their own: {"malformed_json": {"warn_above": 0.02}} (JSON).',
     )
     runbook_url: str = Field("", description="Where links find the runbook; the project's own file if empty.")
+
+    # the detector
+    detector_rule: Literal["surprise_v1", "ewma_zscore_v1"] = Field(
+        "surprise_v1", description="The rule that judges every closed minute."
+    )
+    detector_metrics: tuple[str, ...] = Field(
+        ("events_total", "events_purchase", "revenue", "purchase_conversion", "add_to_cart_rate"),
+        min_length=1,
+        description="The metrics that are watched (JSON).",
+    )
+    detector_time_zone: str = Field(
+        "UTC", description="The shop's local time, whose day and week the default rule learns."
+    )
+    detector_warn_surprise: float = Field(
+        4.0, gt=0, le=14, description="Default rule: warns of what comes once in 10 to this power minutes."
+    )
+    detector_critical_surprise: float = Field(
+        6.0, gt=0, le=14, description="Default rule: critical from this on."
+    )
+    detector_ewma_alpha: float = Field(0.2, gt=0, lt=1, description="Plain rule: weight of a new value.")
+    detector_ewma_window: int = Field(60, ge=10, le=100_000, description="Plain rule: residuals remembered.")
+    detector_ewma_lookback_minutes: float = Field(180, gt=0, description="Plain rule: none older than this.")
+    detector_ewma_warn_z: float = Field(3.0, gt=0, description="Plain rule: warns from this z score on.")
+    detector_ewma_critical_z: float = Field(5.0, gt=0, description="Plain rule: critical from this on.")
+    detector_min_clicks: int = Field(50, ge=0, description="Clicks a minute needs for ratios over them.")
+    detector_min_carts: int = Field(30, ge=0, description="Carts a minute needs for ratios over them.")
+    detector_ignore_newest_minutes: int = Field(
+        0, ge=0, le=60, description="Closed minutes left for later; closed ones are complete, so none."
+    )
+    detector_minutes_per_tick: int = Field(
+        720, ge=1, description="The most minutes one call scores; the next goes on."
+    )
+    detector_rescore_minutes: int = Field(
+        180, ge=0, le=10_080, description="How far behind a changed minute is judged anew."
+    )
+    alert_cooldown_minutes: int = Field(
+        10, ge=0, description="Quiet after an incident's end before a new warning; not for critical."
+    )
+    alert_resolve_minutes: int = Field(
+        10, ge=1, description="Ordinary minutes in a row that end an incident."
+    )
+    alert_no_events_minutes: int = Field(5, ge=1, description="Closed minutes without events that alarm.")
+    alert_late_seconds: int = Field(
+        300, ge=30, description="Age of the newest complete state at which the pipeline counts as late."
+    )
+    webhook_url: str = Field("", description="Where alerts are sent (JSON, Slack-compatible); off if empty.")
+    webhook_secret: str = Field("", description="Signs what is sent (HMAC-SHA256); unsigned if empty.")
+    webhook_max_attempts: int = Field(12, ge=1, le=50, description="Tries before a message is given up.")
+    webhook_timeout_seconds: float = Field(5.0, gt=0, le=15, description="How long one try may take.")
 
     # the API
     api_host: str = Field(LOCALHOST, description="Where the API listens; beyond localhost it wants keys.")
@@ -136,6 +186,20 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute_home(cls, value: Path) -> Path:
         return value.expanduser().absolute()
+
+    @field_validator("detector_time_zone")
+    @classmethod
+    def _known_time_zone(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError("allowed is a name of the time zone database, such as Europe/Berlin")
+        return value
+
+    @field_validator("webhook_url")
+    @classmethod
+    def _http_url(cls, value: str) -> str:
+        if value and (urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).hostname):
+            raise ValueError("allowed is an http:// or https:// URL, or nothing")
+        return value
 
     @field_validator("start_hour")
     @classmethod
@@ -184,6 +248,9 @@ class Settings(BaseSettings):
         for name in ("postgres_url", "api_postgres_url", "dagster_postgres_url"):
             values[name] = masked_url(values[name])
         values["api_key"] = "***" if self.api_key else ""
+        values["webhook_secret"] = "***" if self.webhook_secret else ""
+        if self.webhook_url:  # its path is often a secret itself
+            values["webhook_url"] = f"{urlsplit(self.webhook_url).scheme}://{urlsplit(self.webhook_url).hostname}/***"
         values["kafka_options"] = {
             name: "***" if "password" in name or "sasl" in name else value
             for name, value in self.kafka_options.items()

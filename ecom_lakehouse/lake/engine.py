@@ -72,9 +72,12 @@ def spark_session(settings: Settings) -> Iterator[SparkSession]:
 
 def refusal(error: PySparkException) -> LakehouseError | None:
     """What a function of ours refused inside the engine, if that is why the query failed."""
-    found = re.search(r"ecom_lakehouse\.errors\.(\w+): ([^\n]+)", str(error))
-    kind = getattr(errors, found[1], None) if found else None
-    return kind(found[2]) if found and kind else None
+    for name, message in re.findall(r"(\w+Error): ([^\n]+)", str(error)):
+        kind = getattr(errors, name, None)
+        if kind is not None:
+            refused: LakehouseError = kind(message)
+            return refused
+    return None
 
 
 def _local_server() -> str:

@@ -57,7 +57,7 @@ def batches(client: Mapping[str, str], ranges: Sequence[OffsetRange]) -> Iterato
     """The committed messages of the ranges, one range after the other, in batches with the schema `MESSAGES`.
 
     A range ends where the consumer's position passes its end, which need not be a message: control records and
-    compacted offsets have none. A batch holds about `BATCH_BYTES` (or one message, if that is larger).
+    compacted offsets have none. A batch's values take at most `BATCH_BYTES`, or it is one larger message.
 
     Raises:
         TopicError: the broker has dropped an offset of a range, its partition ends before the range does, or
@@ -99,7 +99,6 @@ def _range_batches(
 ) -> Iterator[pa.RecordBatch]:
     consumer.assign([TopicPartition(wanted.topic, wanted.partition, wanted.start)])
     position = wanted.start
-    at_once = BATCH_MESSAGES
     heard = time.monotonic()
     while position < wanted.end:
         first = consumer.poll(POLL_SECONDS)
@@ -107,19 +106,31 @@ def _range_batches(
             if time.monotonic() - heard > SILENCE_SECONDS:
                 raise _silent(wanted, position, problems)
             continue
-        # Without waiting: what is in the queue is bounded in bytes, whatever the number of messages asked for.
-        taken = [first, *consumer.consume(at_once - 1, 0)] if at_once > 1 else [first]
+        # Without waiting: what the queue holds is bounded in bytes, whatever the number asked for.
+        taken = [first, *consumer.consume(BATCH_MESSAGES - 1, 0)]
         messages = [each for each in taken if each.error() is None and _is_of(each, wanted, position)]
         if messages:
             position = messages[-1].offset() + 1  # type: ignore[operator]
             heard = time.monotonic()
-            batch = _batch(wanted, [each for each in messages if each.offset() < wanted.end])  # type: ignore[operator]
-            at_once = max(1, min(BATCH_MESSAGES, BATCH_BYTES * batch.num_rows // max(1, batch.nbytes)))
-            if batch.num_rows:
-                yield batch
+        for piece in _pieces([each for each in messages if each.offset() < wanted.end]):  # type: ignore[operator]
+            yield _batch(wanted, piece)
         for each in taken:
             if each.error() is not None:
                 position = max(position, _position_told(each, wanted, problems))
+
+
+def _pieces(messages: list[Message]) -> Iterator[list[Message]]:
+    """The messages in runs of at most `BATCH_BYTES`, or of one message that is larger."""
+    piece: list[Message] = []
+    size = 0
+    for message in messages:
+        if piece and size + len(message) > BATCH_BYTES:
+            yield piece
+            piece, size = [], 0
+        piece.append(message)
+        size += len(message)
+    if piece:
+        yield piece
 
 
 def _is_of(message: Message, wanted: OffsetRange, position: int) -> bool:

@@ -1,7 +1,5 @@
 """The assets: Kafka's topic, Bronze, Silver and Quarantine in one pass, and Gold."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import dagster as dg
@@ -55,7 +53,7 @@ kafka_topic = dg.AssetSpec(
 )
 def bronze_events(
     context: dg.AssetExecutionContext, writer: dg.ResourceParam[WriterSession]
-) -> dg.MaterializeResult[None]:
+) -> dg.MaterializeResult:
     """Kafka → Bronze, slice by slice."""
     written = [write_bronze(writer, slice_) for slice_ in slices_of_run(context, writer, "bronze")]
     hour = hour_of(context.partition_key)
@@ -99,7 +97,7 @@ def bronze_events(
 )
 def silver_and_quarantine(
     context: dg.AssetExecutionContext, writer: dg.ResourceParam[WriterSession]
-) -> Iterator[dg.MaterializeResult[None]]:
+) -> Iterator[dg.MaterializeResult]:
     """Bronze → Silver and Quarantine, each slice judged once."""
     written = [write_silver(writer, slice_) for slice_ in slices_of_run(context, writer, "silver")]
     hour = hour_of(context.partition_key)
@@ -111,7 +109,7 @@ def silver_and_quarantine(
     yield dg.MaterializeResult(
         asset_key=SILVER,
         metadata=metadata.of_silver(writer, hour, written),
-        check_results=checks.on_silver(writer, hour, written),
+        check_results=checks.on_silver(context.instance, writer, hour, written),
     )
 
 
@@ -132,12 +130,12 @@ def silver_and_quarantine(
 )
 def kpi_minute(
     context: dg.AssetExecutionContext, writer: dg.ResourceParam[WriterSession]
-) -> dg.MaterializeResult[None]:
+) -> dg.MaterializeResult:
     """Silver → Gold, every dirty minute."""
     slices = list(slices_of_run(context, writer, "gold"))
     refreshed = refresh_gold(writer, slices)
     hour = hour_of(context.partition_key)
     return dg.MaterializeResult(
         metadata=metadata.of_gold(writer, slices, refreshed),
-        check_results=checks.on_gold(writer, hour, refreshed),
+        check_results=checks.on_gold(context.instance, writer, hour, refreshed),
     )

@@ -17,6 +17,7 @@ from ecom_lakehouse.core.silver import Limits, candidates, deduplicate, judge, q
 from ecom_lakehouse.errors import LedgerError
 from ecom_lakehouse.lake.guards import require_rows_inside_ranges
 from ecom_lakehouse.lake.ledger import Slice
+from ecom_lakehouse.lake.quality.orphans import accepted_ids, note_orphans
 from ecom_lakehouse.lake.session import WriterSession
 from ecom_lakehouse.lake.staging import staged
 
@@ -65,6 +66,7 @@ def write_silver(session: WriterSession, slice_: Slice) -> SilverSlice:
         minutes = minutes_of(candidates(judged))
         goes = minutes_of(lake.silver.read(session.spark).where(sf.col("slice_id") == slice_id))
         ledger.mark_dirty(slice_id, minutes | goes)
+        accepted_before = accepted_ids(lake, slice_) if goes else set()
 
         session.right.require()
         quarantined = lake.quarantine.replace_slice(
@@ -73,6 +75,7 @@ def write_silver(session: WriterSession, slice_: Slice) -> SilverSlice:
         accepted = _accepted(session, slice_, minutes)
         session.right.require()
         silver = lake.silver.replace_slice(deduplicate(candidates(judged), accepted), slice_id, slice_.hour)
+    note_orphans(session, slice_, accepted_before)
     valid = verdicts[()]
     broken = sum(verdicts.values()) - valid
     bronze_rows = lake.bronze.slice_rows(slice_id)

@@ -1,0 +1,183 @@
+"""Whether Silver can be trusted: nothing left out, nothing twice, nothing broken, and what is unusual."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ecom_lakehouse.core.checks import SILVER_CHECKS, Check
+from ecom_lakehouse.core.contract import FIELD_NAMES
+from ecom_lakehouse.core.judgement import broken_rules_of_typed
+from ecom_lakehouse.lake import delta_sql
+from ecom_lakehouse.lake.ledger import Ledger, Slice
+from ecom_lakehouse.lake.quality import findings
+from ecom_lakehouse.lake.quality.findings import Finding, slice_subject
+from ecom_lakehouse.lake.quality.tolerances import share_in_force
+from ecom_lakehouse.lake.quality.verdicts import Verdict, failing, on_findings, passing
+from ecom_lakehouse.lake.session import WriterSession
+from ecom_lakehouse.lake.silver import SilverSlice, limits
+from ecom_lakehouse.settings import Settings
+
+(
+    ACCOUNTING,
+    EVENT_ID_UNIQUE,
+    NO_RULE_BROKEN,
+    SCHEMA_AS_DECLARED,
+    DUPLICATES_HAVE_ACCEPTED_COPY,
+    LATE_SHARE,
+    DUPLICATE_SHARE,
+    ONE_CURRENCY,
+    FIELDS_AS_IN_CONTRACT,
+) = SILVER_CHECKS
+
+JUDGED_COLUMNS = [*FIELD_NAMES, "kafka_timestamp"]
+
+
+def silver_verdicts(session: WriterSession, hour: datetime, written: Sequence[SilverSlice]) -> list[Verdict]:
+    """The verdicts on Silver of the hour so far, after a run has written these slices."""
+    ledger, settings = session.ledger, session.settings
+    return [
+        accounting(session, hour, [each.slice for each in written]),
+        event_id_unique(session, hour, written),
+        no_rule_broken(session, hour, [each.slice for each in written]),
+        schema_as_declared(session),
+        duplicates_have_accepted_copy(ledger, hour),
+        *shares(ledger, settings, hour),
+    ]
+
+
+def accounting(session: WriterSession, hour: datetime, written: Sequence[Slice]) -> Verdict:
+    """Bronze = Silver + Quarantine + duplicates: by what is stored for the slices written, counted for the hour."""
+    lake, ledger = session.lake, session.ledger
+    counted = {
+        row["slice_id"]: row
+        for row in ledger.connection.execute(
+            "select slice_id, bronze_rows, silver_rows, quarantine_rows, duplicate_rows from lake.slices"
+            " where slice_id = any(%s)",
+            ([each.slice_id for each in written],),
+        )
+    }
+    found = []
+    for slice_ in written:
+        bronze, silver, quarantine = (table.slice_rows(slice_.slice_id) for table in lake.tables)
+        count = counted[slice_.slice_id]
+        difference = abs(bronze - silver - quarantine - count["duplicate_rows"])
+        stored_otherwise = (bronze, silver, quarantine) != (
+            count["bronze_rows"],
+            count["silver_rows"],
+            count["quarantine_rows"],
+        )
+        if difference or stored_otherwise:
+            what = (
+                f"rows do not add up: Bronze stores {bronze} ({count['bronze_rows']} counted), Silver {silver} "
+                f"({count['silver_rows']}), Quarantine {quarantine} ({count['quarantine_rows']}), and "
+                f"{count['duplicate_rows']} were duplicates"
+            )
+            found.append(Finding.in_slice(slice_, max(1, difference), what))
+    findings.replace(ledger, ACCOUNTING, [slice_subject(each.slice_id) for each in written], found)
+    totals = ledger.hour_totals(hour)
+    return on_findings(
+        ACCOUNTING,
+        findings.standing(ledger, ACCOUNTING, hour),
+        f"{totals['bronze_rows']:,} in Bronze = {totals['silver_rows']:,} in Silver"
+        f" + {totals['quarantine_rows']:,} in Quarantine + {totals['duplicate_rows']:,} duplicates.",
+    )
+
+
+def event_id_unique(session: WriterSession, hour: datetime, written: Sequence[SilverSlice]) -> Verdict:
+    """Each event_id once in all of Silver's event hours that the run has touched."""
+    slices = {each.slice.slice_id: each.slice for each in written}
+    minutes = {minute for each in written for minute in each.minutes}
+    ours = delta_sql.in_slices(slices)
+    answer = delta_sql.query(
+        {"silver": session.lake.silver},
+        f"select ours, count(*) as ids, sum(copies - 1) as rows, min(event_id) as example from"
+        f" (select event_id, count(*) as copies, max(slice_id) filter (where {ours}) as ours from silver"
+        f"  where {delta_sql.in_event_hours(minutes)} group by event_id having count(*) > 1)"
+        f" where ours is not null group by ours",
+    )
+    found = [
+        Finding.in_slice(
+            slices[row["ours"]],
+            int(row["rows"]),
+            f"{row['ids']} event_ids are in Silver more than once, such as {row['example']}",
+        )
+        for row in answer.to_pylist()
+    ]
+    findings.replace(session.ledger, EVENT_ID_UNIQUE, [slice_subject(each) for each in slices], found)
+    return on_findings(
+        EVENT_ID_UNIQUE,
+        findings.standing(session.ledger, EVENT_ID_UNIQUE, hour),
+        "Every event_id of the event hours touched is in Silver once.",
+    )
+
+
+def no_rule_broken(session: WriterSession, hour: datetime, written: Sequence[Slice]) -> Verdict:
+    """No row of the slices written breaks a rule, judged again by its stored columns."""
+    found = []
+    for slice_ in written:
+        rows = session.lake.silver.slice_arrow(slice_.slice_id, slice_.hour, JUDGED_COLUMNS)
+        codes = broken_rules_of_typed(rows, limits(session))
+        broken = int(pc.sum(pc.greater(pc.list_value_length(codes), 0)).as_py() or 0)
+        if broken:
+            named = ", ".join(sorted(set(pc.list_flatten(codes).to_pylist())))
+            found.append(Finding.in_slice(slice_, broken, f"rows in Silver break {named}"))
+    looked_at = [slice_subject(each.slice_id) for each in written]
+    findings.replace(session.ledger, NO_RULE_BROKEN, looked_at, found)
+    standing = findings.standing(session.ledger, NO_RULE_BROKEN, hour)
+    return on_findings(NO_RULE_BROKEN, standing, "No stored row breaks a rule.")
+
+
+def schema_as_declared(session: WriterSession) -> Verdict:
+    """Bronze, Silver and Quarantine have the declared columns, in order, with their types."""
+    problems = []
+    for table in session.lake.tables:
+        stored = pa.schema(table.delta().schema())
+        declared = {column.name: column.spark_type.simpleString() for column in table.schema.columns}
+        if stored.names != list(declared):
+            extra, missing = set(stored.names) - set(declared), set(declared) - set(stored.names)
+            problems.append(
+                f"{table.schema.name}: added {sorted(extra)}, missing {sorted(missing)}"
+                if extra or missing
+                else f"{table.schema.name}: columns in another order"
+            )
+    if problems:
+        return failing(
+            SCHEMA_AS_DECLARED, f"Stored tables differ from what is declared: {'; '.join(problems)}."
+        )
+    return passing(SCHEMA_AS_DECLARED, "Columns, order and types are as declared.")
+
+
+def duplicates_have_accepted_copy(ledger: Ledger, hour: datetime) -> Verdict:
+    """No duplicate of the hour has lost its accepted copy to a rebuild of another slice."""
+    return on_findings(
+        DUPLICATES_HAVE_ACCEPTED_COPY,
+        findings.standing(ledger, DUPLICATES_HAVE_ACCEPTED_COPY, hour),
+        "No copy that the hour's duplicates repeat has left Silver.",
+    )
+
+
+def shares(ledger: Ledger, settings: Settings, hour: datetime) -> list[Verdict]:
+    """How many of the hour's messages came late, and how many repeated an accepted event."""
+    totals = ledger.hour_totals(hour)
+    judged = totals["silver_rows"] + totals["quarantine_rows"] + totals["duplicate_rows"]
+    return [
+        _share(settings, LATE_SHARE, totals["late_rows"], judged, "came after their minute was closed"),
+        _share(settings, DUPLICATE_SHARE, totals["duplicate_rows"], judged, "repeat an accepted event"),
+    ]
+
+
+def _share(settings: Settings, check: Check, rows: int, judged: int, what: str) -> Verdict:
+    tolerance = share_in_force(settings, check.name)
+    share = rows / judged if judged else 0.0
+    verdict = passing if rows < tolerance.min_count or share <= tolerance.warn_above else failing
+    return verdict(
+        check,
+        f"{rows:,} of {judged:,} messages {what} ({share:.2%}).",
+        rows=rows,
+        share=round(share, 6),
+        **{"warns above": tolerance.warn_above, "counts from": tolerance.min_count},
+    )

@@ -28,7 +28,10 @@ from ecom_lakehouse.core.contract import (
     PRICE_SCALE,
     TIMESTAMP_PATTERN,
     ColumnType,
+    Field,
+    JsonType,
 )
+from ecom_lakehouse.core.drift import changed_type, new_field
 
 MAX_DEPTH = 128
 """Deeper nesting is malformed: a limit of our own, or it would depend on how deep the caller's stack is."""
@@ -41,6 +44,23 @@ ARROW_TYPES: dict[ColumnType, pa.DataType] = {
     "decimal(18,4)": pa.decimal128(PRICE_PRECISION, PRICE_SCALE),
 }
 
+MOST_DRIFTS = 20
+"""The most new fields that are noted of one message."""
+
+_NAMES = {field.name for field in FIELDS}
+_JSON_TYPES: dict[JsonType, tuple[type, ...]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, Decimal),
+}
+_JSON_TYPE_NAMES: dict[type, str] = {
+    str: "string",
+    int: "integer",
+    Decimal: "number",
+    bool: "boolean",
+    list: "array",
+    dict: "object",
+}
 _PLACES = Decimal(1).scaleb(-PRICE_SCALE)
 _PRICE_LIMIT = Decimal(10) ** (PRICE_PRECISION - PRICE_SCALE)
 _FIRST_INSTANT = pa.scalar(datetime.min.replace(tzinfo=UTC), TIMESTAMP_TYPE)
@@ -53,28 +73,35 @@ class ParsedEvents:
     """A batch of messages, read: which are JSON objects, and the contract's fields of each as columns.
 
     `columns` holds every field of the contract by its name, in its column type, null where the message has
-    none that can be read; of a message that is no JSON object all are null.
+    none that can be read; of a message that is no JSON object all are null. `drift` says by row what the
+    contract doesn't know: new fields and changed types (see `core.drift`); most rows have none.
     """
 
     is_object: NDArray[np.bool_]
     columns: dict[str, pa.Array]
+    drift: dict[int, list[str]]
 
 
 def parse_events(texts: pa.Array) -> ParsedEvents:
     """Reads message values given as text (Arrow `string`); a null text is no object."""
     messages = pc.fill_null(texts, "").to_pylist()
-    events = [_decoded(message) for message in messages]
+    events, unknown = _decoded(messages)
     is_object = np.array([event is not _NO_OBJECT for event in events], np.bool_)
     # every object opens one bracket; only where there are many more can one be nested too deeply
     if _opening_brackets(texts) - np.count_nonzero(is_object) >= MAX_DEPTH:
-        for row in np.flatnonzero(is_object):
+        for row in np.flatnonzero(is_object).tolist():
             if _depth(messages[row]) > MAX_DEPTH:
                 events[row] = _NO_OBJECT
                 is_object[row] = False
-    columns = {
-        field.name: _TYPED[field.column_type]([*map(attrgetter(field.name), events)]) for field in FIELDS
-    }
-    return ParsedEvents(is_object, columns)
+                unknown.pop(row, None)
+    drift = {row: [new_field(name) for name in names[:MOST_DRIFTS]] for row, names in unknown.items()}
+    columns = {}
+    for field in FIELDS:
+        values = [*map(attrgetter(field.name), events)]
+        columns[field.name] = column = _TYPED[field.column_type](values)
+        if column.null_count > values.count(None):
+            _note_changed_types(drift, field, values)
+    return ParsedEvents(is_object, columns, drift)
 
 
 def split_text(values: pa.Array) -> tuple[pa.Array, pa.Array]:
@@ -113,23 +140,56 @@ def _number(literal: str) -> Decimal | None:
         return None
 
 
-_Event = msgspec.defstruct("_Event", [(field.name, Any, None) for field in FIELDS], gc=False)
+_FIELDS = [(field.name, Any, None) for field in FIELDS]
+_Event = msgspec.defstruct("_Event", _FIELDS, gc=False)
+_KnownEvent = msgspec.defstruct("_KnownEvent", _FIELDS, gc=False, forbid_unknown_fields=True)
 _RawEvent = msgspec.defstruct(
     "_RawEvent", [(field.name, msgspec.Raw, msgspec.Raw(b"null")) for field in FIELDS]
 )
 _NO_OBJECT = _Event()
 _decode = msgspec.json.Decoder(_Event, float_hook=_number).decode
+_decode_known = msgspec.json.Decoder(_KnownEvent, float_hook=_number).decode
 _decode_raw = msgspec.json.Decoder(_RawEvent).decode
 _decode_field = msgspec.json.Decoder(float_hook=_number).decode
+_decode_names = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
-def _decoded(text: str) -> Any:
+def _decoded(messages: Sequence[str]) -> tuple[list[Any], dict[int, list[str]]]:
+    """The messages as objects with the contract's fields, and by row the names of fields it doesn't know."""
+    events: list[Any] = []
+    unknown: dict[int, list[str]] = {}
+    for row, message in enumerate(messages):
+        try:
+            events.append(_decode_known(message))
+        except msgspec.ValidationError:
+            event = _decoded_otherwise(message)
+            events.append(event)
+            if event is not _NO_OBJECT and (names := _unknown_names(message)):
+                unknown[row] = names
+        except (msgspec.DecodeError, RecursionError):
+            events.append(_NO_OBJECT)
+    return events, unknown
+
+
+def _decoded_otherwise(message: str) -> Any:
+    """A message that is no object, or has unknown fields, or an integer too long for the decoder."""
     try:
-        return _decode(text)
+        return _decode(message)
     except msgspec.ValidationError:
-        return _decoded_by_field(text)
+        return _decoded_by_field(message)
     except (msgspec.DecodeError, RecursionError):
         return _NO_OBJECT
+
+
+def _unknown_names(message: str) -> list[str]:
+    return [name for name in _decode_names(message) if name not in _NAMES]
+
+
+def _note_changed_types(drift: dict[int, list[str]], field: Field, values: Sequence[Any]) -> None:
+    allowed = _JSON_TYPES[field.json_type]
+    for row, value in enumerate(values):
+        if value is not None and type(value) not in allowed:
+            drift.setdefault(row, []).append(changed_type(field.name, _JSON_TYPE_NAMES[type(value)]))
 
 
 def _decoded_by_field(text: str) -> Any:

@@ -110,6 +110,13 @@ VALIDATION_ERRORS = Column(
     "The codes of all rules that the message breaks, in the catalogue's order.",
 )
 
+DRIFT = Column(
+    "drift",
+    ArrayType(StringType(), containsNull=False),
+    True,
+    "What the contract doesn't know of the message: new fields, changed types. Counted, never stored.",
+)
+
 BRONZE = TableSchema(
     "bronze_events",
     "Every message that Kafka acknowledged, exactly once, as it came.",

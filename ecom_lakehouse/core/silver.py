@@ -14,10 +14,11 @@ from pyspark.sql.types import StructField, StructType
 
 from ecom_lakehouse.core.contract import Limits
 from ecom_lakehouse.core.evidence import Answers, Evidence
-from ecom_lakehouse.core.judgement import broken_rules
+from ecom_lakehouse.core.judgement import CODES_TYPE, broken_rules
 from ecom_lakehouse.core.parse import parse_events
 from ecom_lakehouse.core.schemas import (
     COORDINATES,
+    DRIFT,
     QUARANTINE,
     RAW,
     SILVER,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Limits", "candidates", "deduplicate", "judge", "quarantine_rows"]
 
-_JUDGED = (*RAW, *COORDINATES, *TYPED_AS_FAR_AS_THEY_PARSE, *SLICE, VALIDATION_ERRORS)
+_JUDGED = (*RAW, *COORDINATES, *TYPED_AS_FAR_AS_THEY_PARSE, *SLICE, VALIDATION_ERRORS, DRIFT)
 _JUDGED_STRUCT = StructType(
     [StructField(column.name, column.spark_type, column.nullable) for column in _JUDGED]
 )
@@ -42,8 +43,9 @@ _WHITE_SPACE = " \t\n\r"
 def judge(bronze: DataFrame, limits: Limits) -> DataFrame:
     """Bronze's rows, parsed anew from the raw value, with the codes of all rules that each breaks.
 
-    Gives raw value, coordinates, typed fields, slice, and `validation_errors` (empty: valid). Bronze's own
-    typed columns are not read, so that a changed parser or rule applies when an hour is rebuilt.
+    Gives raw value, coordinates, typed fields, slice, `validation_errors` (empty: valid) and `drift` (what
+    the contract doesn't know of it, null where nothing). Bronze's own typed columns are not read, so that a
+    changed parser or rule applies when an hour is rebuilt.
     """
 
     def judged(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -96,6 +98,7 @@ def _judged_batch(bronze: pa.RecordBatch, limits: Limits) -> pa.RecordBatch:
     empty = _is_empty(raw_json, bronze["raw_value"])
     evidence = Evidence(columns, empty=empty, malformed=~(empty | parsed.is_object), limits=limits)
     columns["validation_errors"] = broken_rules(evidence)
+    columns["drift"] = pa.array([parsed.drift.get(row) for row in range(bronze.num_rows)], CODES_TYPE)
     names = [column.name for column in _JUDGED]
     return pa.RecordBatch.from_arrays([columns[name] for name in names], names)
 

@@ -14,18 +14,79 @@ help: ## Show this list
 .PHONY: setup
 setup: $(STAMP) ## Make .venv with everything in requirements.lock
 
-$(STAMP): requirements.lock pyproject.toml
+$(STAMP): requirements.lock pyproject.toml infra/python/install.py infra/python/uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 setup"; exit 1; }
 	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv || { echo "python3 has no venv module: apt-get install python3-venv"; exit 1; }
-	@echo "Installing the locked packages into .venv (about 2 minutes the first time) …"
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
+	@echo "Installing the locked packages into .venv (once; 1.6 GB) …"
+	@$(BIN)/python infra/python/install.py
 	@touch $@
+
+##@ Run it
+.PHONY: run
+run: $(STAMP) ## Run the whole platform on this machine; Ctrl-C ends it
+	@$(LAKEHOUSE) run
+
+.PHONY: events
+events: $(STAMP) ## Send shop events (EVENTS_PER_SEC=20, INVALID_RATE=.05, …) until Ctrl-C
+	@$(LAKEHOUSE) events
+
+.PHONY: stop
+stop: $(STAMP) ## End the platform from another terminal
+	@$(LAKEHOUSE) stop
+
+.PHONY: clean
+clean: $(STAMP) ## Remove all local state but the downloads (asks first)
+	@$(LAKEHOUSE) clean $(if $(YES),--yes)
+
+##@ Look at it
+.PHONY: ps
+ps: $(STAMP) ## Processes with state, port, memory, uptime
+	@$(LAKEHOUSE) ps
+
+.PHONY: logs
+logs: $(STAMP) ## Follow all logs; make logs NAMES="api daemon" for some
+	@$(LAKEHOUSE) logs $(NAMES)
+
+.PHONY: status
+status: $(STAMP) ## Lag, slices, layers, newest KPI, failing checks
+	@$(LAKEHOUSE) status
+
+.PHONY: verify
+verify: $(STAMP) ## Audit everything stored against what is promised
+	@$(LAKEHOUSE) verify
+
+.PHONY: topics
+topics: $(STAMP) ## The topic (created where missing): partitions, offsets, lag
+	@$(LAKEHOUSE) topics
+
+.PHONY: bronze-tree silver-tree quarantine-tree
+bronze-tree: $(STAMP) ## Bronze's partitions: files, rows, bytes
+	@$(LAKEHOUSE) tree bronze
+silver-tree: $(STAMP) ## Silver's partitions
+	@$(LAKEHOUSE) tree silver
+quarantine-tree: $(STAMP) ## Quarantine's partitions
+	@$(LAKEHOUSE) tree quarantine
+
+.PHONY: kpi-sample
+kpi-sample: $(STAMP) ## The newest minutes of Gold
+	@$(LAKEHOUSE) kpi-sample
+
+.PHONY: alerts-sample
+alerts-sample: $(STAMP) ## The newest alerts
+	@$(LAKEHOUSE) alerts-sample
+
+.PHONY: psql
+psql: $(STAMP) ## PostgreSQL's own prompt on the platform's database
+	@$(LAKEHOUSE) psql
 
 ##@ Develop
 .PHONY: test
-test: $(STAMP) ## Run all tests (real Kafka, Postgres, Delta)
-	@$(BIN)/python -m pytest
+test: $(STAMP) ## Run all tests but the browser's (real Kafka, Postgres, Delta)
+	@$(BIN)/python -m pytest -m "not browser and not spark"
+
+.PHONY: test-browser
+test-browser: $(STAMP) ## Run the tests that drive a real browser (Chromium)
+	@$(BIN)/python -m pytest -m browser
 
 .PHONY: check
 check: $(STAMP) ## What CI does before the tests: lint, format, types

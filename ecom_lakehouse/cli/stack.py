@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -93,13 +94,13 @@ def logs(
 
 
 def clean(
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; a script is never asked.")] = False,
 ) -> None:
     """Remove the local state: tables, topics, databases, logs. Downloads stay."""
     from ecom_lakehouse.stack.remote import clean_home
 
     settings = load_settings()
-    if not yes and settings.home.exists():
+    if not yes and settings.home.exists() and sys.stdin.isatty():
         typer.confirm(f"Remove everything in {settings.home} (downloads stay)?", abort=True)
     clean_home(settings)
     print(f"{settings.home} is clean; `make run` begins anew.")

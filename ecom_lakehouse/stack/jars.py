@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +56,10 @@ def read_lock(path: Path = LOCK) -> list[LockedJar]:
 
 
 def fetch_jars(
-    settings: Settings, progress: Progress | None = None, jars: Iterable[LockedJar] | None = None
+    settings: Settings,
+    progress: Progress | None = None,
+    jars: Iterable[LockedJar] | None = None,
+    folder_name: str = "kafka",
 ) -> list[Path]:
     """The paths of all locked jars in the cache; what is missing or damaged there is downloaded anew.
 
@@ -67,7 +70,7 @@ def fetch_jars(
         StackError: the repository cannot be reached, or gave a file that does not match the lock.
     """
     wanted = list(read_lock() if jars is None else jars)
-    folder = settings.cache / "kafka"
+    folder = settings.cache / folder_name
     folder.mkdir(parents=True, exist_ok=True)
     missing = [jar for jar in wanted if not jar.matches(folder / jar.filename)]
     if missing:
@@ -152,16 +155,16 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_lock(settings: Settings, path: Path = LOCK) -> int:
-    """Resolves `ROOTS` with all they need at run time, downloads it and writes the lock; gives its length."""
+def write_lock(settings: Settings, path: Path = LOCK, roots: Sequence[str] = ROOTS) -> int:
+    """Resolves the roots with all they need at run time, downloads it and writes the lock; gives its length."""
     from jgo.parse import Coordinate
 
     settings.cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=settings.cache, prefix="download-") as scratch:
         context = _maven(settings, Path(scratch))
         # `!`: a root's own dependency management must not change the versions of another's
-        roots = [context.create_dependency(Coordinate.parse(f"{root}!")) for root in ROOTS]
-        inputs, transitive = context.resolver.resolve(roots)
+        wanted = [context.create_dependency(Coordinate.parse(f"{root}!")) for root in roots]
+        inputs, transitive = context.resolver.resolve(wanted)
         lines = []
         for dependency in [*inputs, *(one for one in transitive if one.scope in ("compile", "runtime"))]:
             jar = dependency.artifact.resolve()

@@ -25,6 +25,8 @@ from ecom_lakehouse.stack.web import answers
 INSTANCE = PROJECT_ROOT / "infra" / "dagster" / "local.yaml"
 MODULE = "ecom_lakehouse.definitions"
 DRAIN_SECONDS = 10.0
+RESERVED_SECONDS = 14.0
+"""What the services that end after the runs may need of the time for the whole stop."""
 POLL_SECONDS = 0.1
 RUN_WORKER = "multiprocessing.spawn"
 """What the command line of a process holds that carries out a run: the code server spawns one for each."""
@@ -48,8 +50,8 @@ def orchestration_services(settings: Settings, needs: Sequence[str]) -> list[Ser
         Service(
             name="code-server",
             command=[
-                *_module("dagster"), "code-server", "start", "--module-name", MODULE, "--host", LOCALHOST,
-                "--port", str(code_port), "--location-name", "ecom_lakehouse", "--log-level", "info",
+                *_module("dagster"), "api", "grpc", "--module-name", MODULE, "--host", LOCALHOST,
+                "--port", str(code_port), "--location-name", "ecom_lakehouse",
                 "--use-python-environment-entry-point",
             ],
             is_ready=lambda: is_listening(code_port),
@@ -58,7 +60,7 @@ def orchestration_services(settings: Settings, needs: Sequence[str]) -> list[Ser
             prepare=prepare,
             before_stop=drain_runs,
             stop_stage=1,
-            stop_seconds=3.0,
+            stop_seconds=5.0,
         ),
         Service(
             name="webserver",
@@ -71,7 +73,7 @@ def orchestration_services(settings: Settings, needs: Sequence[str]) -> list[Ser
             needs=("code-server",),
             environment=environment,
             stop_stage=1,
-            stop_seconds=3.0,
+            stop_seconds=5.0,
         ),
         Service(
             name="daemon",
@@ -102,7 +104,7 @@ def dagster_environment(settings: Settings) -> dict[str, str]:
 
 def drain_runs(code_server_pid: int, seconds: float) -> None:
     """Waits until the code server carries out no run any more, for a bounded time."""
-    deadline = time.monotonic() + min(DRAIN_SECONDS, seconds)
+    deadline = time.monotonic() + min(DRAIN_SECONDS, seconds - RESERVED_SECONDS)
     while time.monotonic() < deadline and _run_workers(code_server_pid):
         time.sleep(POLL_SECONDS)
 

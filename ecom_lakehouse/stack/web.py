@@ -50,7 +50,7 @@ def web_services(settings: Settings, needs: Sequence[str]) -> list[Service]:
             needs=("api",),
             environment=environment,
             stop_stage=1,
-            stop_seconds=3.0,
+            stop_seconds=5.0,
         ),
     ]  # fmt: skip
 

@@ -61,8 +61,8 @@ PROMISES = (
     *(
         Promise(
             f"no coordinate is in {table} twice",
-            f"SELECT slice_id, sum(copies - 1) AS rows, 'rows too many' AS what FROM"
-            f" (SELECT slice_id, kafka_partition, kafka_offset, count(*) AS copies FROM {table}"
+            f"SELECT slice_id, count(*) AS rows, 'coordinates more than once' AS what FROM"
+            f" (SELECT slice_id, kafka_partition, kafka_offset FROM {table}"
             f"  GROUP BY slice_id, kafka_partition, kafka_offset HAVING count(*) > 1) GROUP BY slice_id",
         )
         for table in ("bronze", "silver", "quarantine")

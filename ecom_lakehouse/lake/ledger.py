@@ -108,14 +108,12 @@ class Ledger:
         """The highest slice id that was planned; 0 before the first."""
         return int(self._row("select coalesce(max(slice_id), 0) as last from lake.slices")["last"])
 
-    def barrier(self, layer: Layer) -> int | None:
-        """The first slice that is held or has never reached the layer: later ones must wait for it."""
-        row = self.connection.execute(
-            sql.SQL(
-                "select min(slice_id) as first from lake.slices where held_reason is not null or {} is null"
-            ).format(sql.Identifier(f"{layer}_at"))
-        ).fetchone()
-        return None if row is None or row["first"] is None else int(row["first"])
+    def barrier(self) -> int | None:
+        """The first slice that is held or has never reached Silver: later ones must wait for it."""
+        row = self._row(
+            "select min(slice_id) as first from lake.slices where held_reason is not null or silver_at is null"
+        )
+        return None if row["first"] is None else int(row["first"])
 
     def hour_totals(self, hour: datetime) -> DictRow:
         """The hour so far: slices, and rows by layer (bronze_rows, silver_rows, quarantine_rows, duplicate_rows,

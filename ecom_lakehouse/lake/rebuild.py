@@ -35,15 +35,15 @@ def begin_rebuild(session: WriterSession, hour: datetime, first: Layer) -> list[
 def slices_to_write(session: WriterSession, layer: Layer, slice_ids: Sequence[int]) -> Iterator[Slice]:
     """Those of the slices that the ledger says lack this layer next, in order; looked at one by one as they come.
 
-    The first time, slices reach Silver and Gold in their order, so that the first of two copies is the one
-    accepted: a slice waits while an earlier one is held or has never come so far.
+    The first time, slices reach Silver in their order, so that the first of two copies is the one accepted; a
+    slice waits with Silver and Gold while an earlier one is held or has never reached Silver.
     """
     for slice_id in sorted(slice_ids):
         slice_ = session.ledger.slice(slice_id)
         if not slice_.lacks(layer) or slice_.held_reason is not None:
             continue
         if layer != "bronze" and not slice_.rebuilding:
-            barrier = session.ledger.barrier(layer)
+            barrier = session.ledger.barrier()
             if barrier is not None and slice_id > barrier:
                 return
         yield slice_

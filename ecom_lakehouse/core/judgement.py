@@ -1,15 +1,20 @@
-"""Evidence → the codes of all rules that each message breaks."""
+"""Messages → the codes of all rules that each breaks."""
 
 from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ecom_lakehouse.core.contract import Limits
 from ecom_lakehouse.core.evidence import Answers, Evidence
+from ecom_lakehouse.core.parse import ParsedEvents, parse_events
 from ecom_lakehouse.core.rules import CODES, RULES
 
 CODES_TYPE = pa.list_(pa.field("element", pa.string(), nullable=False))
+
+WHITE_SPACE = " \t\n\r"
+"""JSON's."""
 
 _CODES = pa.array(CODES)
 
@@ -20,6 +25,17 @@ def broken_rules(evidence: Evidence) -> pa.ListArray:
     rows, rules = np.nonzero(broken)
     offsets = np.searchsorted(rows, np.arange(len(broken) + 1)).astype(np.int32)
     return pa.ListArray.from_arrays(offsets, _CODES.take(pa.array(rules)), type=CODES_TYPE)
+
+
+def judged_values(
+    raw_json: pa.Array, raw_value: pa.Array, broker_times: pa.Array, limits: Limits
+) -> tuple[ParsedEvents, pa.ListArray]:
+    """Message values as `split_text` gives them, read, and the codes of all rules that each breaks."""
+    parsed = parse_events(raw_json)
+    empty = _is_empty(raw_json, raw_value)
+    columns = {**parsed.columns, "kafka_timestamp": broker_times}
+    evidence = Evidence(columns, empty=empty, malformed=~(empty | parsed.is_object), limits=limits)
+    return parsed, broken_rules(evidence)
 
 
 def broken_rules_of_typed(events: pa.Table, limits: Limits) -> pa.ListArray:
@@ -38,3 +54,10 @@ def _verdicts(evidence: Evidence) -> Answers:
     alone = np.array([rule.stands_alone for rule in RULES])
     broken[:, ~alone] &= ~broken[:, alone].any(axis=1, keepdims=True)
     return broken
+
+
+def _is_empty(raw_json: pa.Array, raw_value: pa.Array) -> Answers:
+    blank = pc.fill_null(pc.equal(pc.utf8_trim(raw_json, WHITE_SPACE), ""), False)
+    no_value = pc.and_(pc.is_null(raw_json), pc.is_null(raw_value))
+    empty: Answers = pc.or_(blank, no_value).to_numpy(zero_copy_only=False)
+    return empty

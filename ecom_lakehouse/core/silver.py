@@ -7,15 +7,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyspark.sql import Window
 from pyspark.sql import functions as sf
 from pyspark.sql.types import StructField, StructType
 
 from ecom_lakehouse.core.contract import Limits
-from ecom_lakehouse.core.evidence import Answers, Evidence
-from ecom_lakehouse.core.judgement import CODES_TYPE, broken_rules
-from ecom_lakehouse.core.parse import parse_events
+from ecom_lakehouse.core.judgement import CODES_TYPE, judged_values
 from ecom_lakehouse.core.schemas import (
     COORDINATES,
     DRIFT,
@@ -37,7 +34,6 @@ _JUDGED_STRUCT = StructType(
     [StructField(column.name, column.spark_type, column.nullable) for column in _JUDGED]
 )
 _FROM_BRONZE = [column.name for column in (*RAW, *COORDINATES, *SLICE)]
-_WHITE_SPACE = " \t\n\r"
 
 
 def judge(bronze: DataFrame, limits: Limits) -> DataFrame:
@@ -48,11 +44,11 @@ def judge(bronze: DataFrame, limits: Limits) -> DataFrame:
     changed parser or rule applies when an hour is rebuilt.
     """
 
-    def judged(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def rows(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             yield _judged_batch(batch, limits)
 
-    return bronze.select(*_FROM_BRONZE).mapInArrow(judged, _JUDGED_STRUCT)
+    return bronze.select(*_FROM_BRONZE).mapInArrow(rows, _JUDGED_STRUCT)
 
 
 def quarantine_rows(judged: DataFrame, processing_time: datetime) -> DataFrame:
@@ -92,19 +88,9 @@ def deduplicate(candidates: DataFrame, accepted: DataFrame) -> DataFrame:
 
 def _judged_batch(bronze: pa.RecordBatch, limits: Limits) -> pa.RecordBatch:
     columns = {name: bronze[name] for name in _FROM_BRONZE}
-    raw_json = bronze["raw_json"].cast(pa.string())
-    parsed = parse_events(raw_json)
-    columns |= parsed.columns
-    empty = _is_empty(raw_json, bronze["raw_value"])
-    evidence = Evidence(columns, empty=empty, malformed=~(empty | parsed.is_object), limits=limits)
-    columns["validation_errors"] = broken_rules(evidence)
-    columns["drift"] = pa.array([parsed.drift.get(row) for row in range(bronze.num_rows)], CODES_TYPE)
+    raw_json = columns["raw_json"].cast(pa.string())
+    parsed, codes = judged_values(raw_json, columns["raw_value"], columns["kafka_timestamp"], limits)
+    drift = pa.array([parsed.drift.get(row) for row in range(bronze.num_rows)], CODES_TYPE)
+    columns |= {**parsed.columns, "validation_errors": codes, "drift": drift}
     names = [column.name for column in _JUDGED]
     return pa.RecordBatch.from_arrays([columns[name] for name in names], names)
-
-
-def _is_empty(raw_json: pa.Array, raw_value: pa.Array) -> Answers:
-    blank = pc.fill_null(pc.equal(pc.utf8_trim(raw_json, _WHITE_SPACE), ""), False)
-    no_value = pc.and_(pc.is_null(raw_json), pc.is_null(raw_value))
-    empty: Answers = pc.or_(blank, no_value).to_numpy(zero_copy_only=False)
-    return empty

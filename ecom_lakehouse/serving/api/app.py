@@ -20,7 +20,7 @@ from ecom_lakehouse.serving.api.deps import known_parameters
 from ecom_lakehouse.serving.api.documents import DESCRIPTION, with_problem_schema
 from ecom_lakehouse.serving.api.envelope import Envelope
 from ecom_lakehouse.serving.api.metrics import ApiMetrics
-from ecom_lakehouse.serving.api.routes import alerts, kpis, pipeline, quality, service, stream
+from ecom_lakehouse.serving.api.routes import alerts, bands, kpis, pipeline, quality, service, stream
 from ecom_lakehouse.serving.api.security import Gate, refuse_unsafe
 from ecom_lakehouse.serving.api.stream import Feed
 from ecom_lakehouse.serving.queries.samples import QuarantineReader
@@ -28,7 +28,7 @@ from ecom_lakehouse.settings import Settings, load_settings
 
 # The stream's path must come before the alerts' and KPIs' own, where a part of a path may be a name.
 SUBJECTS = {
-    "KPIs": (stream.router, kpis.router),
+    "KPIs": (stream.router, bands.router, kpis.router),
     "Alerts": (alerts.router,),
     "Quality": (quality.router,),
     "Pipeline": (pipeline.router,),

@@ -57,6 +57,32 @@ class KpiSeries(Answer):
     next_cursor: str | None = Field(description="Give it as `cursor` for the next page; null on the last.")
 
 
+class Band(Answer):
+    """What the detector expected of a metric in one minute, and its verdict on what came."""
+
+    window_start: AwareDatetime = Field(examples=[NOON])
+    metric: str = Field(examples=["revenue"])
+    value: float | None = Field(description="The value that was judged; null where there was none.")
+    baseline: float | None = Field(description="What was expected; null while there is too little history.")
+    lower: float | None = Field(description="What lies below would have alarmed.")
+    upper: float | None = Field(description="What lies above would have alarmed.")
+    score: float = Field(ge=0, le=1, description="How surprising the value was.")
+    severity: Literal["none", "warn", "critical"]
+    reason: str
+    rule_name: str
+
+
+class Bands(Answer):
+    """A page of verdicts, the oldest minute first; minutes that were not scored are left out."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    from_: AwareDatetime = Field(alias="from", examples=[NOON])
+    to: AwareDatetime
+    data: list[Band]
+    next_cursor: str | None
+
+
 class LatestKpi(Kpi):
     """One metric in the newest minute that has data, and what it means."""
 

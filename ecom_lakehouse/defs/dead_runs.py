@@ -9,8 +9,10 @@ import dagster as dg
 from dagster import DagsterRunStatus
 
 from ecom_lakehouse.defs.work import SLICES_TAG
+from ecom_lakehouse.lake.database import connect
 from ecom_lakehouse.lake.ledger import Ledger
 from ecom_lakehouse.lake.writer import lock_holder
+from ecom_lakehouse.settings import load_settings
 
 WORKING = [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
 PATIENCE = timedelta(seconds=60)
@@ -47,8 +49,10 @@ def report_dead_runs(
     return [_report(instance, run, "Nobody has held the right to write for 60 s.") for run in runs]
 
 
-def report_all_dead(instance: dg.DagsterInstance) -> list[str]:
-    """At the start of the stack nothing can be at work yet: reports every such run as failed; gives their ids."""
+def report_all_dead(instance: dg.DagsterInstance, ledger: Ledger) -> list[str]:
+    """When the daemon starts and nobody writes: reports every run believed to work as failed; gives their ids."""
+    if lock_holder(ledger.connection) is not None:
+        return []
     runs = instance.get_runs(dg.RunsFilter(statuses=WORKING))
     return [_report(instance, run, "The stack that ran it has ended.") for run in runs]
 
@@ -62,7 +66,12 @@ def _report(instance: dg.DagsterInstance, run: dg.DagsterRun, reason: str) -> st
     return run.run_id
 
 
+def main() -> None:
+    """What the local stack does before it starts the daemon."""
+    with dg.DagsterInstance.get() as instance, connect(load_settings(), autocommit=True) as connection:
+        for run_id in report_all_dead(instance, Ledger(connection)):
+            print(f"Run {run_id} was cut off by the last stop; it is reported failed.")
+
+
 if __name__ == "__main__":
-    with dg.DagsterInstance.get() as at_start:
-        for reported in report_all_dead(at_start):
-            print(f"Run {reported} was cut off by the last stop; it is reported failed.")
+    main()

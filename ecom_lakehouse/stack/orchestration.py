@@ -6,6 +6,8 @@ after a signal, and its parts cannot be ended in an order of ours.
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -44,6 +46,13 @@ def orchestration_services(settings: Settings, needs: Sequence[str]) -> list[Ser
         (folder / "dagster.yaml").write_text(INSTANCE.read_text())
         (folder / "workspace.yaml").write_text(_workspace(code_port))
 
+    def prepare_daemon() -> None:
+        # Nothing is at work before the daemon is: what Dagster still believes to run was cut off by the last stop.
+        subprocess.run(
+            _module("ecom_lakehouse.defs.dead_runs"), env={**os.environ, **environment}, check=True
+        )
+        daemon_started.append(datetime.now(UTC))
+
     workspace = ["--workspace", str(folder / "workspace.yaml")]
     daemon_started: list[datetime] = []
     return [
@@ -81,7 +90,7 @@ def orchestration_services(settings: Settings, needs: Sequence[str]) -> list[Ser
             is_ready=lambda: _beats(settings, daemon_started[-1]),
             needs=("code-server",),
             environment=environment,
-            prepare=lambda: daemon_started.append(datetime.now(UTC)),
+            prepare=prepare_daemon,
             stop_stage=0,
             stop_seconds=5.0,
         ),

@@ -9,6 +9,7 @@ Every message names what was wrong, where, and what to do about it.
     ├── LedgerError          the ledger and the lake disagree, or a step came out of order
     │   └── WriterBusyError  somebody else holds the right to write
     ├── TableError           a Delta table refused a write, or would have lost rows
+    ├── ReplayError          repaired messages cannot be sent back to the topic
     └── ServingError         a question to Gold or the alerts cannot be answered
 """
 
@@ -39,6 +40,10 @@ class WriterBusyError(LedgerError):
 
 class TableError(LakehouseError):
     """A Delta table refused a write, or would have lost rows."""
+
+
+class ReplayError(LakehouseError):
+    """Repaired messages cannot be sent back to the topic."""
 
 
 class ServingError(LakehouseError):

@@ -127,6 +127,7 @@ SILVER_CHECKS = (
         "Messages have the contract's fields in their JSON types, and no others.",
         "Ask the producer whether the contract changes; the raw value keeps every field.",
         severity="warn",
+        tolerance=Tolerance(warn_above=0.02, error_above=1.0, min_count=10),
     ),
 )
 

@@ -50,7 +50,7 @@ def _runbook(check: Check) -> dg.MetadataValue:
 
 
 BRONZE_CHECKS = _specs(checks.BRONZE_CHECKS)
-SILVER_CHECKS = _specs(checks.SILVER_CHECKS[:-2])
+SILVER_CHECKS = _specs(checks.SILVER_CHECKS)
 QUARANTINE_CHECKS = _specs(checks.QUARANTINE_CHECKS)
 KPI_CHECKS = _specs(checks.KPI_CHECKS)
 

@@ -8,17 +8,20 @@ from typing import Any
 
 import dagster as dg
 
+from ecom_lakehouse.core.profile import Profile
 from ecom_lakehouse.core.schemas import TableSchema
 from ecom_lakehouse.defs import lineage
 from ecom_lakehouse.lake.bronze import BronzeSlice
 from ecom_lakehouse.lake.gold import GoldRefresh
 from ecom_lakehouse.lake.ledger import Slice
+from ecom_lakehouse.lake.quality.observed import profile_of_hour
 from ecom_lakehouse.lake.session import WriterSession
 from ecom_lakehouse.lake.silver import SilverSlice
 from ecom_lakehouse.lake.tables import LakeTable
 
 SAMPLE_ROWS = 5
 SAMPLE_TEXT = 120
+TOP_VALUES = 4
 Metadata = dict[str, Any]
 
 
@@ -85,6 +88,7 @@ def of_silver(session: WriterSession, hour: datetime, written: Sequence[SilverSl
         "bytes written": sum(each.silver_bytes for each in written),
         "files written": sum(each.silver_files for each in written),
         "seconds": round(sum(each.seconds for each in written), 3),
+        "profile of the hour so far": _profile(profile_of_hour(session.ledger, hour)),
         **_sample(session, session.lake.silver, [each.slice for each in written], "event_id"),
         **_links(session, session.lake.silver),
     }
@@ -152,6 +156,26 @@ def _offset_table(written: Sequence[BronzeSlice]) -> dg.TableMetadataValue:
         ],
         schema=_columns(slice="int", kafka_partition="int", start="int", end="int"),
     )
+
+
+def _profile(profile: Profile) -> dg.TableMetadataValue:
+    """Null shares, ranges and the most frequent values of the valid events' fields."""
+    records = [
+        dg.TableRecord(
+            {
+                "field": name,
+                "null": f"{profile.null_share(name):.1%}",
+                "least": _shown(each.least),
+                "greatest": _shown(each.greatest),
+                "frequent": _shown(
+                    ", ".join(f"{value} {count:,}" for value, count in list(each.values.items())[:TOP_VALUES])
+                ),
+            }
+        )
+        for name, each in profile.fields.items()
+    ]
+    columns = dict.fromkeys(("field", "null", "least", "greatest", "frequent"), "string")
+    return dg.MetadataValue.table(records, schema=_columns(**columns))
 
 
 def _sample(session: WriterSession, table: LakeTable, slices: Sequence[Slice], shown: str) -> Metadata:

@@ -63,18 +63,18 @@ def groups(quarantine: LakeTable, selection: Selection) -> list[Group]:
     """How many messages were quarantined by hour, rule and producer, the newest hour first."""
     answer = delta_sql.query(
         {"quarantine": quarantine},
-        f"select ingest_date, ingest_hour, rule, source, count(*) as messages, max(kafka_timestamp) as newest from"
+        f"select ingest_date, ingest_hour, rule, producer, count(*) as messages, max(kafka_timestamp) as newest from"
         f" (select ingest_date, ingest_hour, kafka_timestamp, unnest(validation_errors) as rule,"
-        f"  coalesce(source, {text(UNKNOWN_SOURCE)}) as source from quarantine where {selection.condition})"
+        f"  coalesce(source, {text(UNKNOWN_SOURCE)}) as producer from quarantine where {selection.condition})"
         f" {'where rule = ' + text(selection.rule) if selection.rule else ''}"
-        f" group by ingest_date, ingest_hour, rule, source"
-        f" order by ingest_date desc, ingest_hour desc, messages desc, rule, source",
+        f" group by ingest_date, ingest_hour, rule, producer"
+        f" order by ingest_date desc, ingest_hour desc, messages desc, rule, producer",
     )
     return [
         Group(
             _hour(row["ingest_date"], row["ingest_hour"], row["newest"]),
             row["rule"],
-            row["source"],
+            row["producer"],
             row["messages"],
             row["newest"],
         )

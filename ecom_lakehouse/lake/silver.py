@@ -17,6 +17,7 @@ from ecom_lakehouse.core.silver import Limits, candidates, deduplicate, judge, q
 from ecom_lakehouse.errors import LedgerError
 from ecom_lakehouse.lake.guards import require_rows_inside_ranges
 from ecom_lakehouse.lake.ledger import Slice
+from ecom_lakehouse.lake.quality.observed import keep, observe
 from ecom_lakehouse.lake.quality.orphans import accepted_ids, note_orphans
 from ecom_lakehouse.lake.session import WriterSession
 from ecom_lakehouse.lake.staging import staged
@@ -63,6 +64,7 @@ def write_silver(session: WriterSession, slice_: Slice) -> SilverSlice:
     judged = judge(bronze, limits(session))
     with staged(session.spark, judged, session.settings.lake_root, f"slice_{slice_id}") as judged:
         verdicts = _verdicts(judged)
+        observed = observe(judged, candidates(judged))
         minutes = minutes_of(candidates(judged))
         goes = minutes_of(lake.silver.read(session.spark).where(sf.col("slice_id") == slice_id))
         ledger.mark_dirty(slice_id, minutes | goes)
@@ -113,6 +115,7 @@ def write_silver(session: WriterSession, slice_: Slice) -> SilverSlice:
         outcome.seconds,
         session.run_id,
     )
+    keep(ledger, slice_id, observed)
     return outcome
 
 

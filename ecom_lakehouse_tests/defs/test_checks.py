@@ -13,7 +13,7 @@ from deltalake import write_deltalake
 from ecom_lakehouse.core.checks import CHECKS, KPI_CHECKS, QUARANTINE_CHECKS
 from ecom_lakehouse.core.rules import CODES
 from ecom_lakehouse.settings import PROJECT_ROOT
-from ecom_lakehouse_tests.pipeline import ASSETS, Pipeline, event, iso, message, minute_ago
+from ecom_lakehouse_tests.pipeline import ASSETS, Pipeline, event, iso, message, minute_ago, partition_key
 
 Produce = Callable[..., None]
 BRONZE, SILVER, QUARANTINE, KPI = (
@@ -226,6 +226,32 @@ def test_wrong_numbers_in_gold_are_found_where_they_are_written(
     assert failing_kept(pipeline, first.hour) == set()
 
 
+def test_a_minute_mended_by_another_hour_turns_green_where_it_was_red(
+    pipeline: Pipeline, produce: Produce, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = minute_ago(3)
+    send(produce, pipeline, event(event_time=at))
+    (first,) = pipeline.plan()
+    earlier = first.hour - timedelta(hours=1)
+    connection = pipeline.ledger.connection
+    connection.execute("update lake.slices set planned_hour = %s", (earlier,))
+    with monkeypatch.context() as patch:
+        after_write(patch, "gold", lambda: connection.execute("update serving.kpi_minute set value = -1"))
+        pipeline.run([pipeline.ledger.slice(first.slice_id)])
+    assert "nothing_negative" in failing_kept(pipeline, earlier)
+    send(produce, pipeline, event(event_time=at))
+    pipeline.ingest()
+    assert failing_kept(pipeline, earlier) == set()
+    records = pipeline.instance.event_log_storage.get_event_records(
+        dg.EventRecordsFilter(dg.DagsterEventType.ASSET_CHECK_EVALUATION), ascending=True
+    )
+    told = [each.event_log_entry.dagster_event.asset_check_evaluation_data for each in records]
+    assert [each.passed for each in told if each.check_name == "nothing_negative"] == [False, True, True]
+    assert [each.partition for each in told if each.check_name == "nothing_negative"][1] == partition_key(
+        earlier
+    )
+
+
 def test_what_is_served_late_is_said_to_be_stale(pipeline: Pipeline, produce: Produce) -> None:
     send(produce, pipeline, event())
     (first,) = pipeline.plan()
@@ -291,3 +317,47 @@ def append_again(pipeline: Pipeline, table: str) -> None:
 def move(pipeline: Pipeline, table: str, **values: int) -> None:
     """Changes columns of all rows behind the platform's back."""
     getattr(pipeline.lake, table).delta().update({name: str(value) for name, value in values.items()})
+
+
+def test_a_new_field_is_named_with_its_share(pipeline: Pipeline, produce: Produce) -> None:
+    send(produce, pipeline, event(), event(), event(), event(coupon="SPRING"))
+    (first,) = pipeline.plan()
+    found = verdicts(pipeline.run([first]))
+    assert failing(found) == {"fields_as_in_contract"}
+    assert "new field coupon (25.00%)" in (found["fields_as_in_contract"].description or "")
+
+
+def test_fields_of_another_type_warn_when_they_are_many(pipeline: Pipeline, produce: Produce) -> None:
+    send(produce, pipeline, *[event("purchase", quantity="2") for _ in range(12)])
+    found = verdicts(pipeline.run(pipeline.plan()))
+    assert "fields_as_in_contract" in failing(found)
+    assert "quantity came as string" in (found["fields_as_in_contract"].description or "")
+
+
+def test_two_currencies_in_an_hour_fail_though_each_batch_had_one(
+    pipeline: Pipeline, produce: Produce
+) -> None:
+    send(produce, pipeline, event("purchase"))
+    assert failing(verdicts(pipeline.run(pipeline.plan()))) == set()
+    send(produce, pipeline, event("purchase", currency="USD"))
+    found = verdicts(pipeline.run(pipeline.plan()))
+    assert failing(found) == {"one_currency"}
+    assert "EUR 1" in (found["one_currency"].description or "")
+
+
+def test_a_materialisation_shows_the_profile_of_its_hour(pipeline: Pipeline, produce: Produce) -> None:
+    send(produce, pipeline, event("purchase", price=5))
+    pipeline.ingest()
+    send(produce, pipeline, event("click"), event("purchase", price=11.5), b"{")
+    result = pipeline.run(pipeline.plan())
+    (silver,) = [
+        each
+        for each in result.asset_materializations_for_node("silver_and_quarantine")
+        if each.asset_key == SILVER
+    ]
+    rows = {
+        row.data["field"]: row.data for row in silver.metadata["profile of the hour so far"].value.records
+    }
+    assert rows["price"]["null"] == "33.3%"
+    assert (rows["price"]["least"], rows["price"]["greatest"]) == ("5.0000", "11.5000")
+    assert rows["event_type"]["frequent"] == "purchase 2, click 1"

@@ -10,13 +10,15 @@ import pyarrow.compute as pc
 
 from ecom_lakehouse.core.checks import SILVER_CHECKS, Check
 from ecom_lakehouse.core.contract import FIELD_NAMES
+from ecom_lakehouse.core.drift import CHANGED_TYPE, NEW_FIELD
 from ecom_lakehouse.core.judgement import broken_rules_of_typed
 from ecom_lakehouse.lake import delta_sql
 from ecom_lakehouse.lake.ledger import Ledger, Slice
 from ecom_lakehouse.lake.quality import findings
 from ecom_lakehouse.lake.quality.findings import Finding, slice_subject
+from ecom_lakehouse.lake.quality.observed import currencies_of_hour, drift_of_hour
 from ecom_lakehouse.lake.quality.tolerances import share_in_force
-from ecom_lakehouse.lake.quality.verdicts import Verdict, failing, on_findings, passing
+from ecom_lakehouse.lake.quality.verdicts import MOST_NAMED, Verdict, failing, on_findings, passing
 from ecom_lakehouse.lake.session import WriterSession
 from ecom_lakehouse.lake.silver import SilverSlice, limits
 from ecom_lakehouse.settings import Settings
@@ -46,6 +48,8 @@ def silver_verdicts(session: WriterSession, hour: datetime, written: Sequence[Si
         schema_as_declared(session),
         duplicates_have_accepted_copy(ledger, hour),
         *shares(ledger, settings, hour),
+        one_currency(ledger, hour),
+        fields_as_in_contract(ledger, settings, hour),
     ]
 
 
@@ -163,7 +167,7 @@ def duplicates_have_accepted_copy(ledger: Ledger, hour: datetime) -> Verdict:
 def shares(ledger: Ledger, settings: Settings, hour: datetime) -> list[Verdict]:
     """How many of the hour's messages came late, and how many repeated an accepted event."""
     totals = ledger.hour_totals(hour)
-    judged = totals["silver_rows"] + totals["quarantine_rows"] + totals["duplicate_rows"]
+    judged = messages_judged(ledger, hour)
     return [
         _share(settings, LATE_SHARE, totals["late_rows"], judged, "came after their minute was closed"),
         _share(settings, DUPLICATE_SHARE, totals["duplicate_rows"], judged, "repeat an accepted event"),
@@ -181,3 +185,59 @@ def _share(settings: Settings, check: Check, rows: int, judged: int, what: str) 
         share=round(share, 6),
         **{"warns above": tolerance.warn_above, "counts from": tolerance.min_count},
     )
+
+
+def one_currency(ledger: Ledger, hour: datetime) -> Verdict:
+    """All prices of the hour's valid events are in one currency."""
+    found = currencies_of_hour(ledger, hour)
+    named = ", ".join(f"{currency} {events:,}" for currency, events in found.most_common(MOST_NAMED))
+    if len(found) <= 1:
+        return passing(
+            ONE_CURRENCY, f"One currency: {named}." if found else "No prices yet.", currencies=len(found)
+        )
+    return failing(
+        ONE_CURRENCY,
+        f"Prices are in {len(found)} currencies, and revenue adds them as they are: {named}.",
+        currencies=len(found),
+    )
+
+
+def fields_as_in_contract(ledger: Ledger, settings: Settings, hour: datetime) -> Verdict:
+    """Which fields came that the contract doesn't name, and which in another JSON type.
+
+    One message with a new field is news. Changed types break rules where they matter: here their share counts.
+    """
+    judged = messages_judged(ledger, hour)
+    drift = drift_of_hour(ledger, hour)
+    tolerance = share_in_force(settings, FIELDS_AS_IN_CONTRACT.name)
+    new = sum(each.kind == NEW_FIELD for each in drift)
+    changed = sum(each.messages for each in drift if each.kind == CHANGED_TYPE)
+    too_many = changed >= tolerance.min_count and changed > tolerance.warn_above * judged
+    if not new and not too_many:
+        return passing(
+            FIELDS_AS_IN_CONTRACT,
+            f"No new field; {changed:,} of {judged:,} messages had a field of another type.",
+            **{"changed types": changed},
+        )
+    named = "; ".join(f"{each} ({each.messages / judged:.2%})" for each in drift[:3])
+    verdict = failing(
+        FIELDS_AS_IN_CONTRACT,
+        f"Messages differ from the contract: {named}{'; …' if len(drift) > 3 else ''}.",
+        **{"new fields": new, "changed types": changed},
+    )
+    verdict.samples.extend(
+        {
+            "field": each.field,
+            "came as": each.json_type or "a field that the contract doesn't name",
+            "messages": f"{each.messages:,}",
+            "share": f"{each.messages / judged:.2%}",
+        }
+        for each in drift[:MOST_NAMED]
+    )
+    return verdict
+
+
+def messages_judged(ledger: Ledger, hour: datetime) -> int:
+    """How many messages of the hour were judged so far."""
+    totals = ledger.hour_totals(hour)
+    return int(totals["silver_rows"] + totals["quarantine_rows"] + totals["duplicate_rows"])

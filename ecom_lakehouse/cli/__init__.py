@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from ecom_lakehouse.cli import api, backtest, events, ledger, psql, quarantine, settings, stack, topics, tree
+from ecom_lakehouse.cli import api, backtest, docs, events, ledger, psql, quarantine, settings, sql, stack, topics, tree
 from ecom_lakehouse.errors import LakehouseError
 
 app = typer.Typer(
@@ -23,7 +23,7 @@ def lakehouse() -> None:
     """A local-first real-time e-commerce lakehouse."""
 
 
-for subject in (stack, topics, psql, settings, ledger, quarantine, events, api, backtest, tree):
+for subject in (stack, topics, psql, settings, ledger, quarantine, events, api, sql, backtest, tree, docs):
     subject.register(app)
 
 

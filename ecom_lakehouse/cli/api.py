@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
 
 def serve_api() -> None:
     """Start the API alone, on LAKEHOUSE_API_HOST and LAKEHOUSE_API_PORT."""
-    from ecom_lakehouse.serving.api.__main__ import serve
+    from ecom_lakehouse.serving.api.server import serve
 
     serve(load_settings())
 

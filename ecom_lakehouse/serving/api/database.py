@@ -11,7 +11,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
-from ecom_lakehouse.serving.api.problems import ApiProblem, too_slow, unavailable
+from ecom_lakehouse.serving.api.problems import ApiProblem, bad_request, schema_missing, too_slow, unavailable
 from ecom_lakehouse.serving.queries.connection import Connection
 from ecom_lakehouse.settings import Settings, masked_url
 
@@ -20,6 +20,12 @@ RETRY_AFTER_SECONDS = 2
 CONNECT_SECONDS = 2
 RECONNECT_SECONDS = 4.0
 RESTED_SECONDS = 1.0
+SCHEMA_ERRORS = (
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedColumn,
+    psycopg.errors.UndefinedFunction,
+    psycopg.errors.InsufficientPrivilege,
+)
 
 
 class PooledConnection(AsyncConnection[DictRow]):
@@ -82,13 +88,18 @@ class Database:
         """A read-only connection, given back at the end.
 
         Raises:
-            ApiProblem: Postgres is away (503) or the statement took too long (503).
+            ApiProblem: Postgres is away (503), the statement took too long (503), the tables are missing (503),
+                or a value is none that Postgres knows (422).
         """
         try:
             async with self._pool.connection() as connection:
                 yield connection
         except psycopg.errors.QueryCanceled as error:
             raise too_slow(self._settings.api_statement_timeout_seconds) from error
+        except psycopg.DataError as error:
+            raise bad_request(("parameters", f"hold what Postgres cannot take: {error}")) from error
+        except SCHEMA_ERRORS as error:
+            raise schema_missing(f"Postgres says: {error.diag.message_primary}.") from error
         except (psycopg.OperationalError, PoolTimeout, PoolClosed, TooManyRequests) as error:
             raise self._away(error) from error
 

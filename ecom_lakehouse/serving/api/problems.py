@@ -72,6 +72,18 @@ def unavailable(detail: str, retry_after_seconds: int) -> ApiProblem:
     )
 
 
+def schema_missing(detail: str) -> ApiProblem:
+    """A 503: the database answers, but is not (yet) the platform's."""
+    return ApiProblem(
+        503,
+        "unavailable",
+        "Postgres lacks the tables",
+        detail,
+        "Restart the stack (`make run`), which brings the schema up to date, and ask again.",
+        headers={"Retry-After": "5"},
+    )
+
+
 def too_slow(seconds: float) -> ApiProblem:
     """A 503: the statement timeout ended the question."""
     return ApiProblem(
@@ -115,6 +127,8 @@ async def http_error(request: Request, error: Exception) -> Response:
         ).response()
     if error.status_code == 404:
         return not_found(f"No path {request.url.path}.", "/docs lists every path.").response()
+    if error.status_code == 400:
+        return bad_request(("body", "is not JSON that can be read")).response()
     return ApiProblem(
         error.status_code, "refused", "The request was refused", str(error.detail), "See /docs.", [], headers
     ).response()

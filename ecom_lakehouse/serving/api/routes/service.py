@@ -12,7 +12,7 @@ from ecom_lakehouse.serving.api.answers import uncached
 from ecom_lakehouse.serving.api.deps import AppDatabase, AppSettings
 from ecom_lakehouse.serving.api.documents import gives
 from ecom_lakehouse.serving.api.models import Dependencies, Health, Ready
-from ecom_lakehouse.serving.api.problems import ApiProblem
+from ecom_lakehouse.serving.api.problems import schema_missing
 from ecom_lakehouse.serving.queries.freshness import freshness
 from ecom_lakehouse.serving.queries.schema import schema_version
 
@@ -33,14 +33,7 @@ async def read_ready(settings: AppSettings, database: AppDatabase) -> Response:
     async with database.connection() as connection:
         found = await schema_version(connection)
         if found is None:
-            raise ApiProblem(
-                503,
-                "unavailable",
-                "Postgres lacks the tables",
-                "The database's schema is older than this API.",
-                "Restart the stack (`make run`), which brings the schema up to date, and ask again.",
-                headers={"Retry-After": "5"},
-            )
+            raise schema_missing("The database's schema is older than this API.")
         trust = await freshness(connection, settings)
     return uncached(
         {

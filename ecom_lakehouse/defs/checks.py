@@ -23,6 +23,7 @@ from ecom_lakehouse.lake.quality.silver import silver_verdicts
 from ecom_lakehouse.lake.quality.verdicts import Verdict, hold_broken, record, runbook_link
 from ecom_lakehouse.lake.session import WriterSession
 from ecom_lakehouse.lake.silver import SilverSlice
+from ecom_lakehouse.serving.webhook import enqueue
 from ecom_lakehouse.settings import load_settings
 
 
@@ -90,8 +91,8 @@ def on_gold(
 def _given(
     session: WriterSession, hour: datetime, verdicts: Sequence[Verdict], layer: Layer
 ) -> list[dg.AssetCheckResult]:
-    """Keeps the verdicts, holds what they block, and hands them to Dagster."""
-    record(session.ledger, hour, verdicts, session.run_id)
+    """Keeps the verdicts, holds what they block, tells the webhook what is new, and hands them to Dagster."""
+    _announce(session, hour, record(session.ledger, hour, verdicts, session.run_id))
     hold_broken(session.ledger, verdicts, layer)
     return [
         dg.AssetCheckResult(
@@ -106,11 +107,40 @@ def _given(
     ]
 
 
+def _announce(session: WriterSession, hour: datetime, failing: Sequence[Verdict]) -> None:
+    """One message for all checks of an asset that have begun to fail, once an hour for each."""
+    if not failing:
+        return
+    asset = failing[0].check.asset
+    names = ", ".join(each.check.name for each in failing)
+    enqueue(
+        session.ledger.connection,
+        "failed_check",
+        asset,
+        f"{asset}, hour {hour:%Y-%m-%d %H}:00 UTC: {names}. {failing[0].description}",
+        {
+            "asset": asset,
+            "hour": hour.isoformat(),
+            "run_id": session.run_id,
+            "checks": [
+                {
+                    "name": each.check.name,
+                    "blocking": each.check.blocking,
+                    "description": each.description,
+                    "runbook": runbook_link(session.settings, each.check),
+                }
+                for each in failing
+            ],
+        },
+        key=f"{asset}:{hour:%Y-%m-%dT%H}:{names}",
+    )
+
+
 def _tell_other_hours(
     instance: dg.DagsterInstance, session: WriterSession, hour: datetime, asset: str
 ) -> None:
     for other, verdicts in verdicts_elsewhere(session.ledger, asset, hour).items():
-        record(session.ledger, other, verdicts, session.run_id)
+        _announce(session, other, record(session.ledger, other, verdicts, session.run_id))
         for each in verdicts:
             instance.report_runless_asset_event(_evaluation(other, each))
 

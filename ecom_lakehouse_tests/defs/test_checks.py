@@ -100,6 +100,9 @@ def test_a_rule_stays_red_for_its_hour_though_the_next_batch_is_clean(
     assert failing(found) == {"malformed_json"}
     assert found["malformed_json"].metadata["rows"].value == 12
     assert kept(pipeline, first.hour)["malformed_json"]["severity"] == "error"
+    messages = pipeline.ledger.connection.execute("select kind, subject, text from serving.outbox").fetchall()
+    assert [(each["kind"], each["subject"]) for each in messages] == [("failed_check", "quarantine_events")]
+    assert "malformed_json" in messages[0]["text"]
 
 
 def test_a_few_bad_messages_alarm_nobody(pipeline: Pipeline, produce: Produce) -> None:

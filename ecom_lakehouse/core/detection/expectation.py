@@ -109,11 +109,8 @@ class Expectation:
             return 1.0
         return (now - self._seen_at) / self.step_seconds
 
-    def learn(self, local: datetime, now: float, value: float, trust: float) -> None:
-        """Takes in a value whose deviation was asked just before.
-
-        `trust` in 0 to 1 says how much of a value it is worth (a ratio over few is worth little).
-        """
+    def learn(self, local: datetime, now: float, value: float) -> None:
+        """Takes in a value whose deviation was asked just before; `now` is its time in seconds."""
         if self._seen_at is not None and now > self._seen_at:
             passed = now - self._seen_at
             self.step_seconds = (
@@ -124,15 +121,15 @@ class Expectation:
         self._seen_at = max(now, self._seen_at or now)
         self.count += 1
         first = 1.0 / self.count
-        self._fast += (value - self._fast) * max(FAST * trust, first)
-        self._slow += (value - self._slow) * max(SLOW * trust, first)
-        self._long += (value - self._long) * max(LONG * trust, first)
+        self._fast += (value - self._fast) * max(FAST, first)
+        self._slow += (value - self._slow) * max(SLOW, first)
+        self._long += (value - self._long) * max(LONG, first)
         self._size += (abs(value) - self._size) * max(SIZE, first)
         around = self._around
         self._shape.learn(local, value, self.step_seconds or 1.0)
         if around is not None:
-            self._fast_off_day += (value - around[0] - self._fast_off_day) * FAST * trust
-            self._slow_off_day += (value - around[0] - self._slow_off_day) * SLOW * trust
+            self._fast_off_day += (value - around[0] - self._fast_off_day) * FAST
+            self._slow_off_day += (value - around[0] - self._slow_off_day) * SLOW
 
     def state(self) -> State:
         """All that is known, as JSON."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, fields
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from ecom_lakehouse.core.detection.ewma import EwmaSettings, EwmaZScore
-from ecom_lakehouse.core.detection.surprise import SurpriseDetector, SurpriseSettings
+from ecom_lakehouse.core.detection.kpi import KpiDetector
+from ecom_lakehouse.core.detection.scoring import SurpriseSettings
+from ecom_lakehouse.core.detection.surprise import SurpriseDetector
 from ecom_lakehouse.core.detection.verdict import Detector, Kind, State
 
 RULES = (SurpriseDetector.rule, EwmaZScore.rule)
@@ -41,7 +43,8 @@ def detector(rule: str, kind: Kind = Kind.GAUGE, settings: Mapping[str, Any] | N
         ValueError: the rule is unknown, or a setting is none of its parameters.
     """
     if rule == SurpriseDetector.rule:
-        return SurpriseDetector(_parameters(SurpriseSettings, rule, {"kind": kind, **(settings or {})}))
+        parameters = _parameters(SurpriseSettings, rule, {"kind": kind, **(settings or {})})
+        return SurpriseDetector(parameters) if kind is Kind.GAUGE else KpiDetector(parameters)
     if rule == EwmaZScore.rule:
         return EwmaZScore(_parameters(EwmaSettings, rule, settings or {}))
     raise ValueError(f"{rule!r} is no rule; there are {', '.join(RULES)}")
@@ -56,9 +59,9 @@ def restored(
         ValueError: as for `detector`, or the state is of another version of the rule.
     """
     if rule == SurpriseDetector.rule:
-        return SurpriseDetector.from_state(
-            state, _parameters(SurpriseSettings, rule, {"kind": kind, **(settings or {})})
-        )
+        parameters = _parameters(SurpriseSettings, rule, {"kind": kind, **(settings or {})})
+        model = SurpriseDetector if kind is Kind.GAUGE else KpiDetector
+        return model.from_state(state, parameters)
     if rule == EwmaZScore.rule:
         return EwmaZScore.from_state(state, _parameters(EwmaSettings, rule, settings or {}))
     raise ValueError(f"{rule!r} is no rule; there are {', '.join(RULES)}")
@@ -71,14 +74,9 @@ def parameters_of(rule: str) -> dict[str, Any]:
     return defaults
 
 
-def _parameters(made: Any, rule: str, settings: Mapping[str, Any]) -> Any:
-    known = {one.name: one.default for one in fields(made)}
+def _parameters(made: Callable[..., Any], rule: str, settings: Mapping[str, Any]) -> Any:
+    known = asdict(made())
     unknown = sorted(set(settings) - set(known))
     if unknown:
         raise ValueError(f"{rule} has no parameter {unknown[0]!r}; it has {', '.join(sorted(known))}")
-    return made(
-        **{
-            name: type(known[name])(value) if name != "kind" else Kind(value)
-            for name, value in settings.items()
-        }
-    )
+    return made(**{name: type(known[name])(value) for name, value in settings.items()})

@@ -1,0 +1,193 @@
+"""The alerts in Postgres: incidents written so that the same one is never two, and told to whom it may concern."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+
+from ecom_lakehouse.core.detection.incidents import Incident
+from ecom_lakehouse.serving.webhook import enqueue
+from ecom_lakehouse.settings import Settings
+
+Connection = psycopg.Connection[DictRow]
+PIPELINE_RULE = "pipeline_late_v1"
+SAME_WITHIN = timedelta(minutes=15)  # a re-scored incident whose start moved so little is the same one
+TOLD_WITHIN = timedelta(hours=1)  # what is longer over is stored, but nobody is called for it
+
+
+@dataclass
+class KnownAlerts:
+    """The alerts that earlier scoring made of minutes that are scored again, to be matched with what comes of it."""
+
+    by_id: dict[str, DictRow]
+    kept: set[str] = field(default_factory=set)
+
+    def id_for(self, rule: str, minute: datetime) -> str:
+        """The id of an incident: that of the alert it was before, else one made of rule and first minute."""
+        for alert_id, row in self.by_id.items():
+            if alert_id not in self.kept and abs(row["window_start"] - minute) <= SAME_WITHIN:
+                self.kept.add(alert_id)
+                return alert_id
+        alert_id = f"{rule}-{minute:%Y%m%dT%H%MZ}"
+        self.kept.add(alert_id)
+        return alert_id
+
+
+def known_since(connection: Connection, since: datetime) -> KnownAlerts:
+    """The alerts on KPIs whose incident begins at or after a minute, the oldest first."""
+    rows = connection.execute(
+        "select * from serving.alerts where window_start >= %s and rule_name <> %s"
+        " order by window_start, alert_id",
+        (since, PIPELINE_RULE),
+    ).fetchall()
+    return KnownAlerts({row["alert_id"]: row for row in rows})
+
+
+def store(
+    connection: Connection, settings: Settings, incidents: Sequence[Incident], known: KnownAlerts
+) -> dict[str, int]:
+    """Writes the incidents, retracts what earlier scoring saw and this one does not, and queues the news.
+
+    Returns how many alerts were opened, by severity, and how many retracted.
+    """
+    counts: dict[str, int] = {}
+    for incident in incidents:
+        before = _written(connection, incident)
+        if before is None:
+            counts[incident.severity.value] = counts.get(incident.severity.value, 0) + 1
+        for news in _news(before, incident):
+            _tell(connection, settings, incident, news)
+    for alert_id, row in known.by_id.items():
+        if alert_id not in known.kept and row["state"] != "retracted":
+            _retract(connection, row)
+            counts["retracted"] = counts.get("retracted", 0) + 1
+    return counts
+
+
+def resolve_others(connection: Connection, before: datetime) -> None:
+    """Ends what another rule, or other parameters, left open: nobody would ever end it."""
+    connection.execute(
+        "update serving.alerts set state = 'resolved', resolved_at = now(), updated_at = now(),"
+        " details = details || %s where state = 'open' and rule_name <> %s and window_start < %s",
+        (Jsonb({"resolved_by": "the detector's rule or parameters were changed"}), PIPELINE_RULE, before),
+    )
+
+
+def _written(connection: Connection, incident: Incident) -> DictRow | None:
+    """Writes one incident; gives the alert as it was before, None where there was none."""
+    before = connection.execute(
+        "select * from serving.alerts where alert_id = %s for update", (incident.alert_id,)
+    ).fetchone()
+    connection.execute(
+        """
+        insert into serving.alerts (alert_id, window_start, last_window, metric, value, baseline, score, severity,
+                                    state, rule_name, resolved_at, details)
+        values (%(alert_id)s, %(window_start)s, %(last_window)s, %(metric)s, %(value)s, %(baseline)s, %(score)s,
+                %(severity)s, %(state)s, %(rule_name)s, %(resolved_at)s, %(details)s)
+        on conflict (alert_id) do update set
+            window_start = excluded.window_start, last_window = excluded.last_window, metric = excluded.metric,
+            value = excluded.value, baseline = excluded.baseline, score = excluded.score,
+            severity = excluded.severity, state = excluded.state, rule_name = excluded.rule_name,
+            resolved_at = excluded.resolved_at, retracted_at = null, details = excluded.details,
+            updated_at = now()
+        where (alerts.window_start, alerts.last_window, alerts.severity, alerts.state, alerts.value, alerts.details)
+            is distinct from (excluded.window_start, excluded.last_window, excluded.severity, excluded.state,
+                              excluded.value, excluded.details)
+        """,
+        {
+            "alert_id": incident.alert_id,
+            "window_start": incident.window_start,
+            "last_window": incident.last_window,
+            "metric": incident.metric,
+            "value": incident.value,
+            "baseline": incident.baseline,
+            "score": incident.score,
+            "severity": incident.severity.value,
+            "state": "open" if incident.resolved_at is None else "resolved",
+            "rule_name": incident.rule,
+            "resolved_at": incident.resolved_at,
+            "details": Jsonb({"reason": reason(incident), "score": incident.score, **incident.details}),
+        },
+    )
+    return before
+
+
+def _retract(connection: Connection, row: DictRow) -> None:
+    connection.execute(
+        "update serving.alerts set state = 'retracted', retracted_at = now(), updated_at = now()"
+        " where alert_id = %s",
+        (row["alert_id"],),
+    )
+    if row["last_window"] >= datetime.now(row["last_window"].tzinfo) - TOLD_WITHIN:
+        enqueue(
+            connection,
+            "anomaly",
+            row["alert_id"],
+            f"Retracted: {row['details'].get('reason', row['metric'])} (late data took the reason away)",
+            {"event": "retracted", "alert_id": row["alert_id"], "metric": row["metric"]},
+            key=f"{row['alert_id']}:retracted:{row['updated_at'].isoformat()}",
+        )
+
+
+def _news(before: DictRow | None, incident: Incident) -> list[str]:
+    """What is worth telling of an incident, against the alert as it was."""
+    news = []
+    if before is None or before["state"] == "retracted":
+        news.append("opened")
+    elif before["severity"] != incident.severity.value and incident.severity.value == "critical":
+        news.append("raised")
+    if incident.resolved_at is not None and (before is None or before["state"] != "resolved"):
+        news.append("resolved")
+    return news
+
+
+def _tell(connection: Connection, settings: Settings, incident: Incident, news: str) -> None:
+    if incident.last_window < datetime.now(incident.last_window.tzinfo) - TOLD_WITHIN:
+        return
+    title = {"opened": incident.severity.value.upper(), "raised": "CRITICAL now", "resolved": "Resolved"}[
+        news
+    ]
+    body: dict[str, Any] = {
+        "event": news,
+        "alert_id": incident.alert_id,
+        "severity": incident.severity.value,
+        "metric": incident.metric,
+        "window_start": incident.window_start.isoformat(),
+        "last_window": incident.last_window.isoformat(),
+        "value": incident.value,
+        "baseline": incident.baseline,
+        "score": incident.score,
+        "rule": incident.rule,
+        "metrics": sorted(incident.details.get("metrics", {})),
+        "link": f"{settings.dashboard_url}/?metric={incident.metric}",
+    }
+    enqueue(
+        connection,
+        "anomaly",
+        incident.alert_id,
+        f"{title}: {reason(incident)}, since {incident.window_start:%H:%M} UTC",
+        body,
+        key=f"{incident.alert_id}:{news}:{incident.window_start.isoformat()}",
+    )
+
+
+def reason(incident: Incident) -> str:
+    """One line for a person: what is off, by how much, and what else with it."""
+    silence = incident.details.get("no_events")
+    metrics = incident.details.get("metrics", {})
+    if silence:
+        said = f"no events for {silence['minutes']} minutes"
+    else:
+        worst = metrics.get(incident.metric, {}).get("worst", {})
+        expected = "" if incident.baseline is None else f" where {incident.baseline:.4g} was expected"
+        said = f"{incident.metric} is {incident.value or 0.0:.4g}{expected}"
+        if worst.get("reason"):
+            said += f": {worst['reason']}"
+    others = sorted(name for name in metrics if name != incident.metric)
+    return said + (f"; also {', '.join(others)}" if others else "")

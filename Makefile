@@ -88,6 +88,10 @@ test: $(STAMP) ## Run all tests but the browser's (real Kafka, Postgres, Delta)
 test-browser: $(STAMP) ## Run the tests that drive a real browser (Chromium)
 	@$(BIN)/python -m pytest -m browser
 
+.PHONY: test-spark
+test-spark: $(STAMP) ## Run the core's tests on a real Spark 4.2 with Delta (330 MB of jars the first time)
+	@infra/spark/test.sh
+
 .PHONY: check
-check: $(STAMP) ## What CI does before the tests: lint, format, types
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+check: $(STAMP) ## What CI does before the tests: lint, format, types, generated docs
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(LAKEHOUSE) docs --check

@@ -32,7 +32,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class LockedJar:
-    """One jar as the lock names it."""
+    """One jar as the lock names it: its coordinate is group:artifact:version, or group:artifact:version:classifier."""
 
     coordinate: str
     size: int
@@ -41,8 +41,7 @@ class LockedJar:
     @property
     def filename(self) -> str:
         """Its name in the cache, unique among the locked jars."""
-        _group, artifact, version = self.coordinate.split(":")
-        return f"{artifact}-{version}.jar"
+        return "-".join(self.coordinate.split(":")[1:]) + ".jar"
 
     def matches(self, path: Path) -> bool:
         """Whether the file is this very jar."""
@@ -88,9 +87,9 @@ def _download(
     total, done = sum(jar.size for jar in jars), 0
 
     def fetch(jar: LockedJar) -> LockedJar:
-        group, artifact, version = jar.coordinate.split(":")
+        group, artifact, version, *classifier = jar.coordinate.split(":")
         try:
-            path = context.project(group, artifact).at_version(version).artifact().resolve()
+            path = context.project(group, artifact).at_version(version).artifact(*classifier).resolve()
         except (OSError, RuntimeError) as error:  # requests' errors are OSErrors
             raise StackError(
                 f"{jar.coordinate} could not be downloaded from {', '.join(context.remote_repos.values())} "
@@ -168,7 +167,13 @@ def write_lock(settings: Settings, path: Path = LOCK, roots: Sequence[str] = ROO
         lines = []
         for dependency in [*inputs, *(one for one in transitive if one.scope in ("compile", "runtime"))]:
             jar = dependency.artifact.resolve()
-            coordinate = f"{dependency.groupId}:{dependency.artifactId}:{dependency.version}"
+            parts = (
+                dependency.groupId,
+                dependency.artifactId,
+                dependency.version,
+                dependency.artifact.classifier,
+            )
+            coordinate = ":".join(filter(None, parts))
             lines.append(f"{coordinate} {jar.stat().st_size} {_sha256(jar)}\n")
     header = "# coordinate, bytes, SHA-256. Written by: python -m ecom_lakehouse.stack.jars\n"
     path.write_text(header + "".join(lines))

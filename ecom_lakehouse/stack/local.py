@@ -70,12 +70,10 @@ def local_services(settings: Settings, console: Console) -> list[Service]:
         )
     else:
         database.migrate(settings)
-    needs = [service.name for service in ground]
-    return [
-        *ground,
-        *orchestration_services(settings, needs),
-        *web_services(settings, [name for name in needs if name == "postgres"]),
-    ]
+    storage, sources = (
+        [service.name for service in ground if service.name == wanted] for wanted in ("postgres", "kafka")
+    )
+    return [*ground, *orchestration_services(settings, storage, sources), *web_services(settings, storage)]
 
 
 def _create_topic(settings: Settings) -> None:

@@ -6,8 +6,8 @@ after a signal, and its parts cannot be ended in an order of ours.
 
 from __future__ import annotations
 
-import os
-import subprocess
+import contextlib
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -20,22 +20,28 @@ import sqlalchemy
 from ecom_lakehouse.settings import LOCALHOST, PROJECT_ROOT, Settings
 from ecom_lakehouse.stack.environment import settings_environment
 from ecom_lakehouse.stack.ports import free_port, is_listening
-from ecom_lakehouse.stack.processes import descendants
+from ecom_lakehouse.stack.processes import descendants, wait_gone
 from ecom_lakehouse.stack.service import Service
 from ecom_lakehouse.stack.web import answers
 
 INSTANCE = PROJECT_ROOT / "infra" / "dagster" / "local.yaml"
 MODULE = "ecom_lakehouse.definitions"
-DRAIN_SECONDS = 10.0
-RESERVED_SECONDS = 14.0
+DRAIN_SECONDS = 12.0
+INTERRUPT_SECONDS = 3.0
+RESERVED_SECONDS = 10.0
 """What the services that end after the runs may need of the time for the whole stop."""
 POLL_SECONDS = 0.1
 RUN_WORKER = "multiprocessing.spawn"
 """What the command line of a process holds that carries out a run: the code server spawns one for each."""
 
 
-def orchestration_services(settings: Settings, needs: Sequence[str]) -> list[Service]:
-    """Dagster's services; runs in progress are given a while to end before the code server is ended."""
+def orchestration_services(
+    settings: Settings, storage: Sequence[str], sources: Sequence[str]
+) -> list[Service]:
+    """Dagster's services; runs in progress are given a while to end before the code server is ended.
+
+    `storage` names the services that Dagster itself needs, `sources` those that its sensors read from.
+    """
     folder = settings.home / "dagster"
     code_port = free_port()
     environment = dagster_environment(settings)
@@ -45,13 +51,6 @@ def orchestration_services(settings: Settings, needs: Sequence[str]) -> list[Ser
             (folder / name).mkdir(parents=True, exist_ok=True)
         (folder / "dagster.yaml").write_text(INSTANCE.read_text())
         (folder / "workspace.yaml").write_text(_workspace(code_port))
-
-    def prepare_daemon() -> None:
-        # Nothing is at work before the daemon is: what Dagster still believes to run was cut off by the last stop.
-        subprocess.run(
-            _module("ecom_lakehouse.defs.dead_runs"), env={**os.environ, **environment}, check=True
-        )
-        daemon_started.append(datetime.now(UTC))
 
     workspace = ["--workspace", str(folder / "workspace.yaml")]
     daemon_started: list[datetime] = []
@@ -64,7 +63,7 @@ def orchestration_services(settings: Settings, needs: Sequence[str]) -> list[Ser
                 "--use-python-environment-entry-point",
             ],
             is_ready=lambda: is_listening(code_port),
-            needs=tuple(needs),
+            needs=tuple(storage),
             environment=environment,
             prepare=prepare,
             before_stop=drain_runs,
@@ -81,16 +80,20 @@ def orchestration_services(settings: Settings, needs: Sequence[str]) -> list[Ser
             port_setting="LAKEHOUSE_DAGSTER_PORT",
             needs=("code-server",),
             environment=environment,
-            stop_stage=1,
+            stop_stage=0,
             stop_seconds=5.0,
         ),
         Service(
             name="daemon",
-            command=[*_module("dagster._daemon"), "run", *workspace],
+            # first the runs that Dagster believes to be at work though the last stop cut them off
+            command=[
+                "sh", "-c", '"$0" -m ecom_lakehouse.defs.dead_runs && exec "$0" "$@"',
+                *_module("dagster._daemon"), "run", *workspace,
+            ],
             is_ready=lambda: _beats(settings, daemon_started[-1]),
-            needs=("code-server",),
+            needs=("code-server", *sources),
             environment=environment,
-            prepare=prepare_daemon,
+            prepare=lambda: daemon_started.append(datetime.now(UTC)),
             stop_stage=0,
             stop_seconds=5.0,
         ),
@@ -112,10 +115,17 @@ def dagster_environment(settings: Settings) -> dict[str, str]:
 
 
 def drain_runs(code_server_pid: int, seconds: float) -> None:
-    """Waits until the code server carries out no run any more, for a bounded time."""
+    """Waits a bounded time until the code server carries out no run any more; interrupts what goes on then.
+
+    An interrupted run is recorded as such by Dagster; its slice is finished by the next start.
+    """
     deadline = time.monotonic() + min(DRAIN_SECONDS, seconds - RESERVED_SECONDS)
-    while time.monotonic() < deadline and _run_workers(code_server_pid):
+    while (workers := _run_workers(code_server_pid)) and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
+    for worker in workers:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            worker.send_signal(signal.SIGINT)
+    wait_gone(workers, INTERRUPT_SECONDS)
 
 
 def _run_workers(code_server_pid: int) -> list[psutil.Process]:

@@ -34,4 +34,4 @@ class Service:
     stop_signal: signal.Signals = signal.SIGTERM
     stop_stage: int = 0
     stop_seconds: float = 6.0
-    start_seconds: float = 90.0
+    start_seconds: float = 180.0

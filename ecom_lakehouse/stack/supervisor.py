@@ -34,7 +34,7 @@ from ecom_lakehouse.stack.state import (
 from ecom_lakehouse.stack.watcher import watched
 
 POLL_SECONDS = 0.1
-STOP_SECONDS = 26.0
+STOP_SECONDS = 24.0
 HURRIED_STOP_SECONDS = 3.0
 DISK_LOOK_SECONDS = 15.0
 MAX_BACK_OFF_SECONDS = 60.0

@@ -33,7 +33,7 @@ def web_services(settings: Settings, needs: Sequence[str]) -> list[Service]:
             port_setting="LAKEHOUSE_API_PORT",
             needs=tuple(needs),
             environment=environment,
-            stop_stage=2,
+            stop_stage=1,
             stop_seconds=4.0,
         ),
         Service(
@@ -49,7 +49,7 @@ def web_services(settings: Settings, needs: Sequence[str]) -> list[Service]:
             port_setting="LAKEHOUSE_DASHBOARD_PORT",
             needs=("api",),
             environment=environment,
-            stop_stage=1,
+            stop_stage=0,
             stop_seconds=5.0,
         ),
     ]  # fmt: skip

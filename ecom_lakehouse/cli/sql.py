@@ -126,4 +126,4 @@ def _meant_by(line: str) -> str | None:
         return None
     if word == "\\d" and name.strip():
         return f"describe {name.strip()}"
-    return "values ('bronze'), ('silver'), ('quarantine'), ('kpi_minute'), ('alerts')"
+    return "show tables"

@@ -79,6 +79,10 @@ class Sql:
         lake = Lake(settings)
         self._tables = {"bronze": lake.bronze, "silver": lake.silver, "quarantine": lake.quarantine}
         self._duckdb = duckdb.connect()
+        for name, table in self._tables.items():
+            self._duckdb.register(name, table.arrow_schema.empty_table())
+        for name, (_, columns) in GOLD.items():
+            self._duckdb.register(name, pa.schema(columns).empty_table())
         self._duckdb.execute("set TimeZone = 'UTC'; set python_enable_replacements = false")
 
     def __enter__(self) -> Sql:
@@ -119,10 +123,8 @@ class Sql:
         relation = self.ask(statement)
         try:
             getattr(relation, method)(str(path))
-            counted = self._duckdb.execute(
-                f"select count(*) from read_{path.suffix[1:].lower()}(?)", [str(path)]
-            )
-            (rows,) = counted.fetchone() or (0,)
+            reader = f"read_{path.suffix[1:].lower()}"
+            ((rows,),) = self._duckdb.execute(f"select count(*) from {reader}(?)", [str(path)]).fetchall()
         except duckdb.Error as error:
             raise ServingError(_sentence(error)) from error
         return int(rows)

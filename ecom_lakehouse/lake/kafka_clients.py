@@ -18,7 +18,8 @@ _LOGIN_MODULES = {
 
 def client_options(settings: Settings) -> dict[str, Any]:
     """The options of every confluent-kafka client: the brokers, and `LAKEHOUSE_KAFKA_OPTIONS` as they are."""
-    return {"bootstrap.servers": settings.kafka_bootstrap_servers, **settings.kafka_options}
+    # Its log goes to standard error; from level 4 on it tells of things that it gets over by itself.
+    return {"log_level": 3, **_given(settings)}
 
 
 def java_client_options(settings: Settings) -> dict[str, Any]:
@@ -30,7 +31,7 @@ def java_client_options(settings: Settings) -> dict[str, Any]:
     Raises:
         SettingsError: a SASL user goes with a mechanism that cannot be translated.
     """
-    options = client_options(settings)
+    options = _given(settings)
     user, password = options.pop("sasl.username", None), options.pop("sasl.password", "")
     certificate, key = options.pop("ssl.certificate.location", None), options.pop("ssl.key.location", None)
     java = {_JAVA_NAMES.get(name, name): value for name, value in options.items()}
@@ -43,6 +44,10 @@ def java_client_options(settings: Settings) -> dict[str, Any]:
     if user is not None:
         java["sasl.jaas.config"] = _jaas_entry(java.get("sasl.mechanism", "GSSAPI"), user, password)
     return java
+
+
+def _given(settings: Settings) -> dict[str, Any]:
+    return {"bootstrap.servers": settings.kafka_bootstrap_servers, **settings.kafka_options}
 
 
 def _jaas_entry(mechanism: str, user: str, password: str) -> str:

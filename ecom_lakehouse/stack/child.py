@@ -17,6 +17,7 @@ from ecom_lakehouse.stack.processes import MARKER, Running, end_in_order
 from ecom_lakehouse.stack.service import Service
 
 POLL_SECONDS = 0.05
+REAP_SECONDS = 5
 LAST_LINES = 12
 LAST_BYTES = 16_384
 
@@ -81,6 +82,11 @@ class Child:
             time.sleep(POLL_SECONDS)
         self.service.after_ready()
 
+    def reap(self) -> None:
+        """Takes note of its end, once it has been ended."""
+        if self._process:
+            self._process.wait(REAP_SECONDS)
+
     def last_lines(self) -> str:
         """The end of its log, for the person who must see why it ended."""
         if not self.log.is_file():
@@ -102,3 +108,4 @@ def started(service: Service, log: Path, home: Path) -> Iterator[Child]:
     finally:
         if child.running:
             end_in_order([child.running], service.stop_seconds)
+            child.reap()

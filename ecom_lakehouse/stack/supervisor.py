@@ -161,6 +161,7 @@ class Supervisor:
     def _kill(self, one: _Supervised) -> None:
         if one.child.running:
             end_in_order([one.child.running], KILL_AFTER_SECONDS)
+            one.child.reap()
 
     def _enter(self, one: _Supervised, phase: Phase) -> None:
         one.phase = phase
@@ -240,6 +241,7 @@ class Supervisor:
         except _HurriedError:
             killed = end_stack(running, self._home, HURRIED_STOP_SECONDS)
         for one in started:
+            one.child.reap()
             one.phase = "ended"
         self._write_state()
         self._report.say(

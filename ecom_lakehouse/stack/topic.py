@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
 from confluent_kafka.cimpl import NewTopic
 
 from ecom_lakehouse.errors import StackError
@@ -16,6 +17,7 @@ from ecom_lakehouse.lake.topic import look_at_topic
 from ecom_lakehouse.settings import Settings
 
 CREATE_SECONDS = 15
+POLL_SECONDS = 0.02
 MILLISECONDS_PER_HOUR = 3_600_000
 
 
@@ -26,9 +28,10 @@ def create_topic(settings: Settings, partitions: int | None = None, **config: st
         StackError: Kafka refused or cannot be reached.
     """
     admin = AdminClient({**client_options(settings)})
+    count = partitions or settings.topic_partitions
     topic = NewTopic(
         settings.topic,
-        num_partitions=partitions or settings.topic_partitions,
+        num_partitions=count,
         config={
             "message.timestamp.type": "LogAppendTime",
             "retention.ms": str(settings.topic_retention_hours * MILLISECONDS_PER_HOUR),
@@ -44,7 +47,26 @@ def create_topic(settings: Settings, partitions: int | None = None, **config: st
             f"topic {settings.topic} could not be created on {settings.kafka_bootstrap_servers}: {error}; "
             "is Kafka up (`make ps`)?"
         ) from error
+    _wait_until_readable(admin, settings.topic, count)
     return True
+
+
+def _wait_until_readable(admin: AdminClient, topic: str, partitions: int) -> None:
+    """The controller answers before the broker leads: waits until each partition tells its offsets."""
+    wanted = {TopicPartition(topic, partition): OffsetSpec.latest() for partition in range(partitions)}
+    deadline = time.monotonic() + CREATE_SECONDS
+    while True:
+        try:
+            for offset in admin.list_offsets(wanted, request_timeout=CREATE_SECONDS).values():
+                offset.result()
+            return
+        except KafkaException as error:
+            if time.monotonic() > deadline:
+                raise StackError(
+                    f"topic {topic} was created, but cannot be read after {CREATE_SECONDS} s: {error}; "
+                    "see Kafka's log (`make logs NAMES=kafka`)."
+                ) from error
+            time.sleep(POLL_SECONDS)
 
 
 @dataclass(frozen=True)

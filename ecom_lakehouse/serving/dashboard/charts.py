@@ -157,7 +157,9 @@ def _spec(title: str, form: Form, start: datetime, end: datetime, look: Look, ut
         .add_params(hover),
     ]
     chart = alt.layer(*layers).properties(height=SMALL_HEIGHT if look.small else MAIN_HEIGHT)
-    spec: dict[str, Any] = chart.configure(locale=EUROS, view=alt.ViewConfig(stroke=None)).to_dict()
+    spec: dict[str, Any] = chart.configure(locale=EUROS, view=alt.ViewConfig(stroke=None)).to_dict(
+        validate=False
+    )
     return spec
 
 

@@ -17,10 +17,8 @@ from ecom_lakehouse.serving.dashboard.pipeline_charts import seconds_chart
 from ecom_lakehouse.serving.dashboard.view import View
 from ecom_lakehouse.serving.dashboard.words import (
     NO_DATA,
-    Form,
     duration,
     moment,
-    number,
     parsed,
     size,
 )
@@ -29,6 +27,7 @@ SLICES = 60
 LISTED = 20
 TILE_WIDTH = 150
 ASSETS = ("bronze_events", "silver_events", "quarantine_events", "kpi_minute", "alerts")
+ROWS = ("bronze", "silver", "quarantine", "duplicate", "late")
 STATE_WORDS = {
     "planned": "Planned",
     "bronze": "In Bronze",
@@ -124,9 +123,9 @@ def _checks(failing: list[Row], view: View) -> None:
             "Check": [check["check_name"] for check in failing],
             "Asset": [check["asset"] for check in failing],
             "Hour": [moment(parsed(check["planned_hour"]), view.zone) for check in failing],
+            "Dagster": [check["url"] for check in failing],
             "Holds data": ["yes" if check["blocking"] else "no" for check in failing],
             "What it says": [check["description"] for check in failing],
-            "Dagster": [check["url"] for check in failing],
         }
     )
     st.dataframe(
@@ -148,8 +147,8 @@ def _slices(slices: list[Row], view: View) -> None:
             "Planned": [moment(parsed(one["planned_at"]), view.zone, now) for one in slices],
             "To Gold": [f"{_seconds_to_gold(one):,.1f} s" if one["gold_at"] else NO_DATA for one in slices],
             **{
-                name.capitalize(): [number(one["rows"][name], Form.COUNT) for one in slices]
-                for name in ("bronze", "silver", "quarantine", "duplicate", "late")
+                name.capitalize(): pd.array([one["rows"][name] for one in slices], dtype="Int64")
+                for name in ROWS
             },
             "Size": [size(one["bronze_bytes"]) for one in slices],
             "Tries": [one["attempts"] for one in slices],
@@ -161,7 +160,10 @@ def _slices(slices: list[Row], view: View) -> None:
         frame,
         hide_index=True,
         key="slices",
-        column_config={"Run": st.column_config.LinkColumn(display_text="open")},
+        column_config={
+            "Run": st.column_config.LinkColumn(display_text="open"),
+            **{name.capitalize(): st.column_config.NumberColumn(format="localized") for name in ROWS},
+        },
         alt="The newest slices with their state, rows in each layer, and their run in Dagster.",
     )
 

@@ -13,7 +13,7 @@ from ecom_lakehouse.serving.dashboard.palette import Palette
 from ecom_lakehouse.serving.dashboard.words import moment, parsed
 
 LAYERS = ("bronze", "silver", "gold")
-HEIGHT = 200
+HEIGHT = 260
 
 
 def seconds_chart(slices: Sequence[Row], zone: tzinfo, colours: Palette) -> alt.Chart:
@@ -38,12 +38,12 @@ def seconds_chart(slices: Sequence[Row], zone: tzinfo, colours: Palette) -> alt.
             alt.X(
                 "slice:O",
                 sort=None,
-                axis=alt.Axis(title="Slice", labelAngle=0, labelOverlap=True, ticks=False),
+                axis=alt.Axis(title=None, labelAngle=0, labelOverlap=True, ticks=False),
                 scale=alt.Scale(paddingInner=0.25),
             ),
             alt.Y(
                 "seconds:Q",
-                axis=alt.Axis(title="Seconds", tickCount=5, gridColor=colours.grid, domain=False),
+                axis=alt.Axis(title=None, format="~g", tickCount=5, gridColor=colours.grid, domain=False),
             ),
             color=alt.Color(
                 "layer:N",

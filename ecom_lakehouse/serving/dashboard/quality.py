@@ -10,11 +10,11 @@ import pandas as pd
 import streamlit as st
 
 from ecom_lakehouse.errors import ServingError
-from ecom_lakehouse.serving.dashboard import notices
+from ecom_lakehouse.serving.dashboard import kpi_data, notices
 from ecom_lakehouse.serving.dashboard.client import Api, ApiAwayError
 from ecom_lakehouse.serving.dashboard.kpi_data import Row
 from ecom_lakehouse.serving.dashboard.palette import palette
-from ecom_lakehouse.serving.dashboard.quality_charts import passing_chart, rules_chart
+from ecom_lakehouse.serving.dashboard.quality_charts import FULL_COLOUR_SHARE, broken_chart, rules_chart
 from ecom_lakehouse.serving.dashboard.view import View
 from ecom_lakehouse.serving.dashboard.words import Form, moment, number
 
@@ -22,6 +22,7 @@ LEAST_HOURS = timedelta(hours=24)
 MOST_HOURS = timedelta(days=7)
 SAMPLES = 50
 TILE_WIDTH = 165
+LEAST_TOP = 0.01
 VERDICTS = {
     "error": ":material/error: Fails",
     "warn": ":material/warning: Warns",
@@ -60,12 +61,15 @@ def _body(api: Api, view: View) -> None:
         return
     _tiles(hours)
     colours = palette(st.context.theme.type)
+    highest = max(1 - hour["share_passing"] for hour in hours if hour["share_passing"] is not None)
+    top = kpi_data.axis_top(max(highest, LEAST_TOP), st.session_state.get("broken_top"))
+    st.session_state["broken_top"] = top
     with st.container(border=True):
-        st.subheader("Share of messages that pass, by hour", anchor=False)
+        st.subheader("Messages that break a rule, by hour", anchor=False)
         st.altair_chart(
-            passing_chart(quality["hours"], view.zone, colours),
-            key="passing",
-            alt="Bars: the share of each hour's messages without a broken rule. The table below has the rules.",
+            broken_chart(quality["hours"], view.zone, colours, min(top, 1.0)),
+            key="broken",
+            alt="Bars: the share of each hour's messages that break a rule. The list below has the rules.",
         )
     broken = [rule for rule in quality["rules"] if rule["rows"]]
     if not broken:
@@ -76,7 +80,11 @@ def _body(api: Api, view: View) -> None:
         st.altair_chart(
             rules_chart(quality["hours"], broken, view.zone, colours),
             key="rules",
-            alt="A grid of rules and hours, the darker the larger the share of messages that broke the rule.",
+            alt="A grid of rules and hours, the stronger the larger the share of messages that broke the rule.",
+        )
+        st.caption(
+            f"The stronger the colour, the more of the hour's messages broke the rule; full at "
+            f"{number(FULL_COLOUR_SHARE, Form.SHARE)}."
         )
     _rules(quality, broken)
     _samples(api, quality, broken, view)
@@ -102,7 +110,7 @@ def _tiles(hours: list[Row]) -> None:
         return number(sums[name] / judged, Form.SHARE) if judged else ""
 
     tiles = (
-        ("Messages", "messages", "", "Everything that Bronze took in."),
+        ("Messages", "messages", "all", "Everything that Bronze took in."),
         ("Valid, in Silver", "silver_rows", share("silver_rows"), "Without a broken rule, each once."),
         ("In Quarantine", "quarantine_rows", share("quarantine_rows"), "At least one rule broken."),
         (

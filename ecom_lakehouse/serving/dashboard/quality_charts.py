@@ -1,4 +1,4 @@
-"""Charts of quality by hour: the share that passes, and which rules were broken."""
+"""Charts of quality by hour: the share of messages that break rules, and which rules these are."""
 
 from __future__ import annotations
 
@@ -12,18 +12,22 @@ from ecom_lakehouse.serving.dashboard.kpi_data import Row
 from ecom_lakehouse.serving.dashboard.palette import Palette
 from ecom_lakehouse.serving.dashboard.words import Form, moment, number
 
-PASSING_HEIGHT = 180
+BROKEN_HEIGHT = 180
 RULE_HEIGHT = 26
+AXIS_HEIGHT = 60
+FULL_COLOUR_SHARE = 0.1
 HOUR_MS = 3_600_000
 
 
-def passing_chart(hours: Sequence[Row], zone: tzinfo, colours: Palette) -> alt.Chart:
-    """A bar an hour: the share of its messages that broke no rule; nothing where there were none."""
+def broken_chart(hours: Sequence[Row], zone: tzinfo, colours: Palette, top: float) -> alt.Chart:
+    """A bar an hour: the share of its messages that broke a rule; nothing where there were none."""
+    shares = [None if hour["share_passing"] is None else 1 - hour["share_passing"] for hour in hours]
     frame = pd.DataFrame(
         {
             **_times(hours, zone),
-            "share": pd.Series([hour["share_passing"] for hour in hours], dtype="float64"),
-            "shown": [number(hour["share_passing"], Form.SHARE) for hour in hours],
+            "share": pd.Series(shares, dtype="float64"),
+            "broken": [number(share, Form.SHARE) for share in shares],
+            "passing": [number(hour["share_passing"], Form.SHARE) for hour in hours],
             "messages": [f"{hour['messages']:,}" for hour in hours],
             "state": ["not final yet" if hour["provisional"] else "final" for hour in hours],
         }
@@ -36,8 +40,10 @@ def passing_chart(hours: Sequence[Row], zone: tzinfo, colours: Palette) -> alt.C
             alt.X2("until:T"),
             alt.Y(
                 "share:Q",
-                scale=alt.Scale(domain=[0, 1]),
-                axis=alt.Axis(title=None, format=".0%", tickCount=5, gridColor=colours.grid, domain=False),
+                scale=alt.Scale(domain=[0, top], nice=False),
+                axis=alt.Axis(
+                    title=None, format="~%", tickCount=5, gridColor=colours.grid, domain=False, minExtent=40
+                ),
             ),
             alt.Y2(datum=0),
             opacity=alt.Opacity(
@@ -45,12 +51,13 @@ def passing_chart(hours: Sequence[Row], zone: tzinfo, colours: Palette) -> alt.C
             ),
             tooltip=[
                 alt.Tooltip("when:N", title="Hour"),
-                alt.Tooltip("shown:N", title="Pass"),
+                alt.Tooltip("broken:N", title="Break a rule"),
+                alt.Tooltip("passing:N", title="Pass"),
                 alt.Tooltip("messages:N", title="Messages"),
                 alt.Tooltip("state:N", title="State"),
             ],
         )
-        .properties(height=PASSING_HEIGHT)
+        .properties(height=BROKEN_HEIGHT)
     )
     return chart
 
@@ -64,6 +71,7 @@ def rules_chart(hours: Sequence[Row], broken: Sequence[Row], zone: tzinfo, colou
             "rule": [rule["code"] for _, rule in cells],
             "share": pd.Series([rule["share"] for _, rule in cells], dtype="float64"),
             "shown": [number(rule["share"], Form.SHARE) for _, rule in cells],
+            "passing": [number(1 - rule["share"], Form.SHARE) for _, rule in cells],
             "rows": [f"{rule['rows']:,}" for _, rule in cells],
             "verdict": [rule["verdict"] for _, rule in cells],
         }
@@ -82,18 +90,24 @@ def rules_chart(hours: Sequence[Row], broken: Sequence[Row], zone: tzinfo, colou
             ),
             color=alt.Color(
                 "share:Q",
-                scale=alt.Scale(domain=[0, 0.05, 0.2], range=list(colours.shares), clamp=True),
-                legend=alt.Legend(title=None, format=".0%", orient="top", gradientLength=160),
+                scale=alt.Scale(
+                    domain=[0, FULL_COLOUR_SHARE / 5, FULL_COLOUR_SHARE],
+                    range=list(colours.shares),
+                    interpolate="rgb",
+                    clamp=True,
+                ),
+                legend=None,
             ),
             tooltip=[
                 alt.Tooltip("rule:N", title="Rule"),
                 alt.Tooltip("when:N", title="Hour"),
                 alt.Tooltip("rows:N", title="Messages"),
-                alt.Tooltip("shown:N", title="Share"),
+                alt.Tooltip("shown:N", title="Break it"),
+                alt.Tooltip("passing:N", title="Pass it"),
                 alt.Tooltip("verdict:N", title="Verdict"),
             ],
         )
-        .properties(height=max(RULE_HEIGHT * len(order), 60))
+        .properties(height=RULE_HEIGHT * len(order) + AXIS_HEIGHT)
     )
     return chart
 

@@ -34,6 +34,9 @@ RULES = {
 }
 CHECKED = {"add_to_cart_requires_qty_price_currency": "warn", "unsupported_event_version": "warn"}
 SAMPLES = 60
+RULE = "seasonal_residual_v1"
+SCORED = ("events_total", "events_purchase", "revenue", "purchase_conversion", "add_to_cart_rate")
+BANDS_OF = timedelta(hours=4)
 
 
 def fill(settings: Settings, now: datetime, days: float, events_per_second: float = 20.0) -> Scenario:
@@ -43,8 +46,8 @@ def fill(settings: Settings, now: datetime, days: float, events_per_second: floa
     shop = scenario(
         "conversion_collapse",
         seed=7,
-        start=now - timedelta(hours=2),
-        end=now - timedelta(minutes=20),
+        start=now - timedelta(minutes=95),
+        end=now - timedelta(minutes=15),
         events_per_second=events_per_second,
     )
     with connect(settings) as connection:
@@ -52,6 +55,7 @@ def fill(settings: Settings, now: datetime, days: float, events_per_second: floa
         _kpis(connection, shop, start, now)
         _slices(connection, shop, max(start, now - timedelta(days=2)), now)
         _alerts(connection, shop, now)
+        _bands(connection, now)
     _quarantine(settings, now)
     return shop
 
@@ -167,6 +171,30 @@ def _slices(connection: psycopg.Connection[Any], shop: Scenario, start: datetime
             )
 
 
+def _bands(connection: psycopg.Connection[Any], now: datetime) -> None:
+    """Verdicts of the last hours: about what the hour before the last would let one expect."""
+    connection.execute(
+        "insert into serving.detector_position (rule_name, first_minute, next_minute, alerts_from, parameters) "
+        "values (%s, %s, %s, %s, '{}')",
+        (RULE, now - BANDS_OF, now, now),
+    )
+    connection.execute(
+        """
+        insert into serving.scored_minutes (rule_name, metric, window_start, value, baseline, lower, upper, score,
+                                            severity, reason)
+        select %(rule)s, k.metric, k.window_start, k.value, usual.mean, greatest(usual.mean - usual.room, 0),
+               usual.mean + usual.room, 0.2, 'none', 'ordinary'
+        from serving.kpi_minute k, lateral (
+            select avg(value) as mean, 3.2 * stddev(value) as room from serving.kpi_minute before
+            where before.metric = k.metric and before.window_start < k.window_start - interval '2 hours'
+              and before.window_start >= k.window_start - interval '3 hours'
+        ) usual
+        where k.window_start >= %(since)s and k.metric = any(%(metrics)s) and usual.room is not null
+        """,
+        {"rule": RULE, "since": now - BANDS_OF, "metrics": list(SCORED)},
+    )
+
+
 def _alerts(connection: psycopg.Connection[Any], shop: Scenario, now: datetime) -> None:
     (fault,) = shop.truth()
     alerts = [
@@ -227,7 +255,7 @@ def _alerts(connection: psycopg.Connection[Any], shop: Scenario, now: datetime) 
                 0.97,
                 severity,
                 state,
-                "seasonal_residual_v1",
+                RULE,
                 end if state == "resolved" else None,
                 end if state == "retracted" else None,
                 json.dumps({"reason": f"{metric} is {value:g} where {baseline:g} was expected."}),

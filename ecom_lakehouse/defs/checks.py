@@ -11,6 +11,7 @@ from dagster_shared.utils.warnings import PreviewWarning
 
 from ecom_lakehouse.core import checks
 from ecom_lakehouse.core.checks import Check
+from ecom_lakehouse.defs.check_results import CheckResult, JudgedMaterialization
 from ecom_lakehouse.defs.partitions import hourly, partition_key
 from ecom_lakehouse.lake.bronze import BronzeSlice
 from ecom_lakehouse.lake.gold import GoldRefresh
@@ -94,15 +95,16 @@ def _given(
     """Keeps the verdicts, holds what they block, tells the webhook what is new, and hands them to Dagster."""
     _announce(session, hour, record(session.ledger, hour, verdicts, session.run_id))
     hold_broken(session.ledger, verdicts, layer)
+    judged = JudgedMaterialization()
     return [
-        dg.AssetCheckResult(
+        CheckResult(
             asset_key=dg.AssetKey(each.check.asset),
             check_name=each.check.name,
             passed=each.passed,
             severity=_severity(each),
             description=each.description,
             metadata=_metadata(each),
-        )
+        ).of(judged)
         for each in verdicts
     ]
 

@@ -110,7 +110,7 @@ def send(messages: Sequence[Repaired], settings: Settings) -> int:
     now = datetime.now(UTC).isoformat(timespec="milliseconds").encode()
     try:
         for message in messages:
-            headers = [
+            headers: list[tuple[str, str | bytes | None]] = [
                 *(header for header in message.headers if not header[0].startswith(HEADER_PREFIX)),
                 (f"{HEADER_PREFIX}-of", message.origin.encode()),
                 (f"{HEADER_PREFIX}-codes", ",".join(message.codes).encode()),

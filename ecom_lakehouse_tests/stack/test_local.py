@@ -67,9 +67,13 @@ def test_all_services_come_up_answer_and_vanish_with_a_killed_supervisor(local: 
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
-    wait_until(lambda: not marked(local.home), "no process is left", 40)
+    wait_until(
+        lambda: not [one for one in psutil.process_iter(["cmdline"]) if _names(one, local.home)],
+        "no process names the home",
+        40,
+    )
+    assert marked(local.home) == []
     assert not [name for name in PORTS if is_listening(getattr(local, f"{name}_port"))]
-    assert not [one for one in psutil.process_iter(["cmdline"]) if _names(one, local.home)]
 
 
 def _loaded_definitions(settings: Settings) -> list[str]:

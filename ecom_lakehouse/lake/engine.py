@@ -6,13 +6,15 @@ runs Python functions in this very process and reads the lake's folder, and `s3:
 
 from __future__ import annotations
 
-import atexit
 import os
 import re
+import socket
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
 
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
@@ -37,8 +39,11 @@ SAIL_OPTIONS = {
 }
 """Environment of Sail, where the user has not set it; its parallelism is the number of cores by itself."""
 
+CONNECT_PORT = 15002
+CONNECT_SECONDS = 10
+
 _lock = threading.Lock()
-_local_servers: dict[int, str] = {}
+_local_servers: dict[int, Any] = {}
 
 
 @contextmanager
@@ -52,17 +57,12 @@ def spark_session(settings: Settings) -> Iterator[SparkSession]:
         SettingsError: the server that `SPARK_REMOTE` names cannot be reached.
     """
     _name_main_module()
-    remote = settings.spark_remote or _local_server()
+    if settings.spark_remote is not None:
+        _require_reachable(settings.spark_remote)
+    session = SparkSession.builder.remote(settings.spark_remote or _local_server()).create()
     try:
-        session = SparkSession.builder.remote(remote).create()
         for name, value in SESSION_OPTIONS.items():
             session.conf.set(name, value)
-    except Exception as error:
-        raise SettingsError(
-            f"The Spark Connect server at SPARK_REMOTE={remote} cannot be used ({_first_line(error)}); start it, "
-            "or unset SPARK_REMOTE to let each run start its own engine."
-        ) from error
-    try:
         if settings.spark_remote is None:
             session.dataSource.register(KafkaDataSource)
         yield session
@@ -85,16 +85,16 @@ def _local_server() -> str:
     from pysail.spark import SparkConnectServer
 
     with _lock:
-        # By process id: a forked child inherits the address, but none of the threads behind it.
+        # By process id: a forked child inherits the object, but none of the threads behind it.
         if os.getpid() not in _local_servers:
             for name, value in SAIL_OPTIONS.items():
                 os.environ.setdefault(name, value)
             server = SparkConnectServer(LOCALHOST, 0)
             server.start(background=True)
-            atexit.register(server.stop)
-            _, port = server.listening_address
-            _local_servers[os.getpid()] = f"sc://{LOCALHOST}:{port}"
-        return _local_servers[os.getpid()]
+            # Never stopped: it ends with the process, while `stop` would wait for sessions that are still open.
+            _local_servers[os.getpid()] = server
+        host, port = _local_servers[os.getpid()].listening_address
+        return f"sc://{host}:{port}"
 
 
 def _name_main_module() -> None:
@@ -104,5 +104,15 @@ def _name_main_module() -> None:
         main.__file__ = sys.argv[0] or __file__
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+def _require_reachable(remote: str) -> None:
+    """Fails at once where nobody listens: PySpark itself would try again for ten minutes."""
+    address = urlsplit(remote)
+    try:
+        socket.create_connection(
+            (address.hostname or "", address.port or CONNECT_PORT), CONNECT_SECONDS
+        ).close()
+    except (OSError, ValueError) as error:
+        raise SettingsError(
+            f"The Spark Connect server at SPARK_REMOTE={remote.split(';')[0]} cannot be reached ({error}); start it, "
+            "or unset SPARK_REMOTE to let each run start its own engine."
+        ) from error

@@ -1,8 +1,8 @@
 """The chart of a metric: its values, what was expected, alerts, and what is not final yet.
 
-A chart is a specification and its datasets, apart. The specification holds neither data nor the present time
-and is made once for each axis: a refresh changes datasets only, so that the browser updates the marks in place
-and nothing flickers.
+A chart is a specification and its datasets, apart: a refresh changes datasets only, so that the browser updates
+the marks in place and nothing flickers. The specification without its axes' ranges is made once and kept, as
+Altair takes long to make one; when an axis moves, its range alone is put in.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ MAIN_HEIGHT, SMALL_HEIGHT = 300, 120
 PNG_WIDTH = 1100
 SEVERITY_SHAPES = {"warn": "triangle-up", "critical": "diamond"}
 LINE = 1.6
+TIME_RANGE, VALUE_RANGE = "range of the time axis", "range of the value axis"
 
 POINTS = pa.schema(
     [
@@ -57,7 +58,21 @@ class Look:
 
 def metric_spec(words: MetricWords, window: Window, look: Look) -> dict[str, Any]:
     """The chart of a metric over a window in Vega-Lite, without its data."""
-    return _spec(words.title, words.form, window.axis_start, window.axis_end, look, look.zone is UTC)
+    long = window.axis_end - window.axis_start > DAY
+    template = _template(
+        _number_format(words.form, look.top),
+        words.form is Form.COUNT,
+        "%d %b" if long else "%H:%M",
+        "utc" if look.zone is UTC else "time",  # an axis in UTC, or in the zone of the browser
+        look.colours,
+        look.small,
+    )
+    ranges: dict[str, list[float]] = {
+        TIME_RANGE: [_ms(window.axis_start), _ms(window.axis_end)],
+        VALUE_RANGE: [0, look.top],
+    }
+    spec: dict[str, Any] = _with_ranges(template, ranges)
+    return spec
 
 
 def metric_data(
@@ -102,13 +117,55 @@ def png(words: MetricWords, window: Window, top: float, datasets: Datasets) -> b
     return bytes(vl_convert.vegalite_to_png(drawn, scale=2))
 
 
+def _with_ranges(node: Any, ranges: Mapping[str, list[float]]) -> Any:
+    """A copy of a specification with the axes' ranges in the places that are kept for them."""
+    if isinstance(node, dict):
+        return {name: _with_ranges(child, ranges) for name, child in node.items()}
+    if isinstance(node, list):
+        if len(node) == 1 and node[0] in (TIME_RANGE, VALUE_RANGE):
+            return ranges[node[0]]
+        return [_with_ranges(child, ranges) for child in node]
+    return node
+
+
 @lru_cache(maxsize=256)
-def _spec(title: str, form: Form, start: datetime, end: datetime, look: Look, utc: bool) -> dict[str, Any]:
-    colours = look.colours
-    # Vega draws an axis in UTC, or in the zone of the browser
-    x = _time_axis(start, end, "utc" if utc else "time", look)
-    y_scale = alt.Scale(domain=[0, look.top], nice=False, clamp=True)
-    y = alt.Y("value:Q", scale=y_scale, axis=_value_axis(form, look))
+def _template(
+    number_format: str,
+    whole_numbers: bool,
+    time_format: str,
+    scale_type: Any,
+    colours: Palette,
+    small: bool,
+) -> dict[str, Any]:
+    x = alt.X(
+        "at:T",
+        scale=alt.Scale(type=scale_type, domain=[TIME_RANGE], nice=False),
+        axis=alt.Axis(
+            title=None,
+            format=time_format,
+            tickCount=4 if small else 9,
+            grid=False,
+            labelOverlap=True,
+            labelFlush=False,
+            domainColor=colours.grid,
+            tickColor=colours.grid,
+        ),
+    )
+    y_scale = alt.Scale(domain=[VALUE_RANGE], nice=False, clamp=True)
+    y_axis = alt.Axis(
+        title=None,
+        format=number_format,
+        tickMinStep=1 if whole_numbers else alt.Undefined,
+        # d3 writes nought in the unit of the other ticks: "0k"
+        labelExpr="datum.value === 0 ? '0' : datum.label",
+        tickCount=3 if small else 5,
+        gridColor=colours.grid,
+        domain=False,
+        ticks=False,
+        minExtent=40,
+        labelPadding=6,
+    )
+    y = alt.Y("value:Q", scale=y_scale, axis=y_axis)
     severity = alt.Color(
         "severity:N",
         scale=alt.Scale(domain=list(SEVERITY_SHAPES), range=[colours.warn, colours.critical]),
@@ -124,7 +181,7 @@ def _spec(title: str, form: Form, start: datetime, end: datetime, look: Look, ut
     )
     tooltip = [
         alt.Tooltip("when:N", title="Time"),
-        alt.Tooltip("shown:N", title=title),
+        alt.Tooltip("shown:N", title="Value"),
         alt.Tooltip("state:N", title="State"),
     ]
     alert_tooltip = [
@@ -143,7 +200,7 @@ def _spec(title: str, form: Form, start: datetime, end: datetime, look: Look, ut
         .mark_line(color=colours.muted, strokeWidth=LINE, strokeDash=[3, 3], clip=True)
         .encode(x, y),
         _named("alerts")
-        .mark_point(filled=True, size=60 if look.small else 110, opacity=1.0, stroke="white", strokeWidth=0.8)
+        .mark_point(filled=True, size=60 if small else 110, opacity=1.0, stroke="white", strokeWidth=0.8)
         .encode(
             x,
             alt.Y("value:Q", scale=y_scale),
@@ -156,7 +213,7 @@ def _spec(title: str, form: Form, start: datetime, end: datetime, look: Look, ut
         .encode(x, y, opacity=alt.condition(hover, alt.value(1.0), alt.value(0.0)), tooltip=tooltip)
         .add_params(hover),
     ]
-    chart = alt.layer(*layers).properties(height=SMALL_HEIGHT if look.small else MAIN_HEIGHT)
+    chart = alt.layer(*layers).properties(height=SMALL_HEIGHT if small else MAIN_HEIGHT)
     spec: dict[str, Any] = chart.configure(locale=EUROS, view=alt.ViewConfig(stroke=None)).to_dict(
         validate=False
     )
@@ -167,40 +224,7 @@ def _named(dataset: str) -> alt.Chart:
     return alt.Chart(alt.NamedData(dataset))
 
 
-def _time_axis(start: datetime, end: datetime, scale_type: Any, look: Look) -> alt.X:
-    return alt.X(
-        "at:T",
-        scale=alt.Scale(type=scale_type, domain=[_ms(start), _ms(end)], nice=False),
-        axis=alt.Axis(
-            title=None,
-            format="%d %b" if end - start > DAY else "%H:%M",
-            tickCount=4 if look.small else 9,
-            grid=False,
-            labelOverlap=True,
-            labelFlush=False,
-            domainColor=look.colours.grid,
-            tickColor=look.colours.grid,
-        ),
-    )
-
-
-def _value_axis(form: Form, look: Look) -> alt.Axis:
-    return alt.Axis(
-        title=None,
-        format=_format(form, look.top),
-        tickMinStep=1 if form is Form.COUNT else alt.Undefined,
-        # d3 writes nought in the unit of the other ticks: "0k"
-        labelExpr="datum.value === 0 ? '0' : datum.label",
-        tickCount=3 if look.small else 5,
-        gridColor=look.colours.grid,
-        domain=False,
-        ticks=False,
-        minExtent=40,
-        labelPadding=6,
-    )
-
-
-def _format(form: Form, top: float) -> str:
+def _number_format(form: Form, top: float) -> str:
     """How the value axis writes its numbers, in d3's language."""
     if form is Form.SHARE:
         return ".0%" if top >= 0.05 else ".1%"

@@ -9,6 +9,7 @@ MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LEAPS = 36  # a live axis moves on by about a 36th of its length at once: 5 minutes of 3 hours
 LONGEST_BY_MINUTE = DAY  # 1,440 points: about as many as a wide screen has pixels
 
 LOOKBACKS = {
@@ -63,7 +64,8 @@ def live_window(lookback: timedelta, now: datetime) -> Window:
     """The newest stretch of that length; it ends with the step that is running."""
     step, length = _step(lookback)
     end = _ceiling(now, length)
-    axis_end = _ceiling(now, max(lookback / 36, length))
+    leap = -(lookback // -(length * LEAPS)) * length
+    axis_end = _ceiling(now, leap)
     return Window(end - lookback, end, step, axis_end - lookback, axis_end)
 
 

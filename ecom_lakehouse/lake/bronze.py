@@ -55,7 +55,8 @@ def write_bronze(session: WriterSession, slice_: Slice) -> BronzeSlice:
         messages = read_ranges(session.spark, session.settings, readable)
         stamp = SliceStamp(slice_.slice_id, slice_.hour, slice_.planned_at)
         session.right.require()
-        bronze.replace_slice(bronze_rows(messages, stamp), slice_.slice_id, slice_.hour)
+        offsets = sum(each.offsets for each in readable)
+        bronze.replace_slice(bronze_rows(messages, stamp), slice_.slice_id, slice_.hour, offsets)
         stored = stored_coordinates(session, slice_)
     # What expired while it was being read is lost too, unless it is stored.
     _, lost_meanwhile = clamped(slice_.ranges, earliest_offsets(session.settings, slice_.ranges))

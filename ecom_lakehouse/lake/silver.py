@@ -76,7 +76,9 @@ def write_silver(session: WriterSession, slice_: Slice) -> SilverSlice:
         )
         accepted = _accepted(session, slice_, minutes)
         session.right.require()
-        silver = lake.silver.replace_slice(deduplicate(candidates(judged), accepted), slice_id, slice_.hour)
+        silver = lake.silver.replace_slice(
+            deduplicate(candidates(judged), accepted), slice_id, slice_.hour, verdicts[()]
+        )
     note_orphans(session, slice_, accepted_before)
     valid = verdicts[()]
     broken = sum(verdicts.values()) - valid

@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from http import HTTPStatus
+from pathlib import Path
 
 from ecom_lakehouse.settings import LOCALHOST, PROJECT_ROOT, Settings
 from ecom_lakehouse.stack.environment import settings_environment
@@ -23,11 +24,7 @@ def web_services(settings: Settings, needs: Sequence[str]) -> list[Service]:
     return [
         Service(
             name="api",
-            command=[
-                sys.executable, "-m", "uvicorn", "--factory", "ecom_lakehouse.serving.api:create_app",
-                "--host", settings.api_host, "--port", str(settings.api_port),
-                "--timeout-graceful-shutdown", "2", "--log-level", "info",
-            ],
+            command=[str(Path(sys.executable).with_name("lakehouse")), "api"],
             is_ready=lambda: answers(f"http://{probed}:{settings.api_port}/health"),
             port=settings.api_port,
             port_setting="LAKEHOUSE_API_PORT",

@@ -13,10 +13,10 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from ecom_lakehouse.lake.tables import Lake
 
 from ecom_lakehouse.lake.database import connect
 from ecom_lakehouse.lake.ledger import Ledger, Slice
+from ecom_lakehouse.lake.tables import Lake
 from ecom_lakehouse.settings import Settings, load_settings
 
 # Dagster's definitions read the settings once, when they are imported; partitions must reach back far enough.

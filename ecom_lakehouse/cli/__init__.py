@@ -8,7 +8,20 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from ecom_lakehouse.cli import api, backtest, docs, events, ledger, psql, quarantine, settings, sql, stack, topics, tree
+from ecom_lakehouse.cli import (
+    api,
+    backtest,
+    docs,
+    events,
+    ledger,
+    psql,
+    quarantine,
+    settings,
+    sql,
+    stack,
+    topics,
+    tree,
+)
 from ecom_lakehouse.errors import LakehouseError
 
 app = typer.Typer(

@@ -183,7 +183,7 @@ def _register(spark: SparkSession, lake: Lake, ledger: Ledger) -> None:
             "slice_id BIGINT, kafka_partition INT, start_offset BIGINT, end_offset BIGINT, bronze_rows BIGINT",
         ),
     ):
-        rows = [tuple(row.values()) for row in ledger.connection.execute(query).fetchall()]  # type: ignore[call-overload]
+        rows = [tuple(row.values()) for row in ledger.connection.execute(query).fetchall()]
         spark.createDataFrame(rows, schema).createOrReplaceTempView(name)
     lake.bronze.read(spark).createOrReplaceTempView("bronze")
     for name, table in (("silver", lake.silver), ("quarantine", lake.quarantine)):

@@ -110,7 +110,7 @@ def _rows_by_partition(stored: pa.Table) -> dict[int, int]:
 
 def _without_stored(lost: set[OffsetRange], stored: pa.Table) -> tuple[OffsetRange, ...]:
     """The lost ranges, each shortened to what lies before the first stored offset of its partition."""
-    remaining = {}
+    remaining: dict[tuple[int, int], OffsetRange] = {}
     for each in lost:
         offsets = stored.filter(pc.equal(stored["kafka_partition"], each.partition))["kafka_offset"]
         first = pc.min(offsets).as_py() if len(offsets) else each.end

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -104,3 +105,16 @@ def test_a_page_links_to_the_next(api: httpx.Client) -> None:
 def test_head_is_answered_like_get_without_a_body(api: httpx.Client) -> None:
     answer = api.head("/kpis/latest")
     assert (answer.status_code, answer.content) == (200, b"")
+
+
+def test_who_asks_after_a_change_sees_it_though_an_older_question_is_under_way(
+    api: httpx.Client, gold: Gold
+) -> None:
+    gold.alert("a")
+    with ThreadPoolExecutor(4) as clients:
+        for _ in range(20):
+            gold.run("update serving.alerts set acknowledged_at = null, acknowledged_by = null")
+            reading = [clients.submit(httpx.get, f"{api.base_url}/alerts/a", timeout=20) for _ in range(4)]
+            api.post("/alerts/a/acknowledge", json={"by": "ana"})
+            assert api.get("/alerts/a").json()["acknowledged_by"] == "ana"
+            assert {each.result().status_code for each in reading} == {200}

@@ -22,6 +22,7 @@ from ecom_lakehouse.serving.api.envelope import Envelope
 from ecom_lakehouse.serving.api.metrics import ApiMetrics
 from ecom_lakehouse.serving.api.routes import alerts, bands, kpis, pipeline, quality, service, stream
 from ecom_lakehouse.serving.api.security import Gate, refuse_unsafe
+from ecom_lakehouse.serving.api.sharing import SharedAnswers
 from ecom_lakehouse.serving.api.stream import Feed
 from ecom_lakehouse.serving.queries.samples import QuarantineReader
 from ecom_lakehouse.settings import Settings, load_settings
@@ -79,6 +80,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_exception_handler(RequestValidationError, problems.invalid_request)
     app.add_exception_handler(HTTPException, problems.http_error)
     app.add_middleware(GZipMiddleware, minimum_size=COMPRESSED_FROM_BYTES, compresslevel=5)
+    app.add_middleware(SharedAnswers)
     app.add_middleware(Envelope, gate=Gate(settings), metrics=metrics)
     _describe(app, keys=bool(settings.api_keys))
     return app

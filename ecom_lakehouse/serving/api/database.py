@@ -58,7 +58,7 @@ class Database:
                 "row_factory": dict_row,
                 "connect_timeout": CONNECT_SECONDS,
                 "application_name": "lakehouse-api",
-                "options": f"-c timezone=UTC -c statement_timeout={timeout_ms} -c lock_timeout=2000"
+                "options": f"-c timezone=UTC -c statement_timeout={timeout_ms}"
                 " -c default_transaction_read_only=on",
             },
             min_size=1,

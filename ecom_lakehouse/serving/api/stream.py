@@ -166,20 +166,21 @@ class Feed:
         told: dict[tuple[str, str], datetime] = {}
         since: datetime | None = None
         reached: datetime | None = None
+        first = True
         while True:
             try:
                 async with self._database.connection() as connection:
                     trust = await freshness(connection, self._settings)
-                    if since is None:
-                        since, reached = trust.asked_at, trust.reached_gold_at
+                    since = since or trust.asked_at
                     events = await self._changes(connection, trust, since - OVERLAP)
                     if len(events) > MOST_AT_ONCE:
                         events = [_reset(trust.asked_at)]
                         since = trust.asked_at + OVERLAP
                     news = [e for e in events if told.get((e.kind, e.subject)) != e.changed_at]
-                    if trust.reached_gold_at != reached:
+                    # The first look tells it in any case: more may have closed since the listener was greeted.
+                    if first or trust.reached_gold_at != reached:
                         news.append(await self._freshness_event(connection, trust))
-                        reached = trust.reached_gold_at
+                        first, reached = False, trust.reached_gold_at
             except ApiProblem as away:
                 log.warning("the stream waits for Postgres: %s", away.detail)
             else:

@@ -84,6 +84,11 @@ psql: $(STAMP) ## PostgreSQL's own prompt on the platform's database
 test: $(STAMP) ## Run all tests but the browser's (real Kafka, Postgres, Delta)
 	@$(BIN)/python -m pytest -m "not browser"
 
+.PHONY: test-api-fuzz
+test-api-fuzz: $(STAMP) ## Ask a running API 1,000 and more cases made from its document (acknowledges alerts)
+	@$(BIN)/schemathesis run $(or $(API_URL),http://127.0.0.1:8000)/openapi.json --include-path-regex '^/v1/' \
+		--phases examples,coverage,fuzzing --max-examples 100 --suppress-health-check all
+
 .PHONY: test-browser
 test-browser: $(STAMP) ## Run the tests that drive a real browser (Chromium)
 	@$(BIN)/python -m pytest -m browser

@@ -88,6 +88,10 @@ class Api:
         answer: dict[str, Any] = self._sent(request).json()
         return answer
 
+    def close(self) -> None:
+        """Gives the connections back."""
+        self._client.close()
+
     def _sent(self, request: httpx.Request) -> httpx.Response:
         try:
             response = self._client.send(request)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 
 import httpx
@@ -14,8 +16,9 @@ from ecom_lakehouse_tests.serving.conftest import MINUTE, NOON, Gold, running_ap
 
 
 @pytest.fixture
-def client(api: httpx.Client, settings: Settings) -> Api:
-    return Api(settings.model_copy(update={"api_url": str(api.base_url)}))
+def client(api: httpx.Client, settings: Settings) -> Iterator[Api]:
+    with closing(Api(settings.model_copy(update={"api_url": str(api.base_url)}))) as client:
+        yield client
 
 
 def test_an_answer_that_has_not_changed_is_not_sent_twice(client: Api, gold: Gold) -> None:
@@ -44,8 +47,9 @@ def test_a_refusal_says_why_and_what_to_do(client: Api) -> None:
 
 def test_nobody_there_is_said_to_be_away(settings: Settings) -> None:
     url = f"http://127.0.0.1:{free_port()}"
-    with pytest.raises(ApiAwayError, match=f"{url} does not answer"):
-        Api(settings.model_copy(update={"api_url": url})).get("/pipeline")
+    api = Api(settings.model_copy(update={"api_url": url}))
+    with closing(api) as client, pytest.raises(ApiAwayError, match=f"{url} does not answer"):
+        client.get("/pipeline")
 
 
 def test_an_api_without_its_database_is_away_too(settings: Settings) -> None:
@@ -53,8 +57,8 @@ def test_an_api_without_its_database_is_away_too(settings: Settings) -> None:
         update={"api_postgres_url": f"postgresql://nobody@127.0.0.1:{free_port()}/none"}
     )
     with running_api(lost) as served:
-        client = Api(lost.model_copy(update={"api_url": str(served.base_url)}))
-        with pytest.raises(ApiAwayError, match="Postgres"):
+        api = Api(lost.model_copy(update={"api_url": str(served.base_url)}))
+        with closing(api) as client, pytest.raises(ApiAwayError, match="Postgres"):
             client.get("/pipeline")
 
 

@@ -235,7 +235,7 @@ class _Call:
     def _thin_out(self, end: datetime) -> None:
         taken = detector_store.snapshots_of(self.connection, self.rule)
         keep = [one for one in taken if self._keeps_snapshot(one, end)]
-        detector_store.thin_out(self.connection, self.rule, keep)
+        detector_store.thin_out(self.connection, self.rule, keep, end)
 
     def _timed(self, step: str) -> None:
         now = time.perf_counter()

@@ -149,13 +149,13 @@ def replace_snapshots(
         )
 
 
-def thin_out(connection: Connection, rule: str, keep: Iterable[datetime]) -> None:
-    """Drops the snapshots that are not to be kept, and scores that nobody will ask for again."""
+def thin_out(connection: Connection, rule: str, keep: Iterable[datetime], now: datetime) -> None:
+    """Drops the snapshots that are not to be kept, and scores so old that nobody will ask for them."""
     connection.execute(
         "delete from serving.detector_snapshots where rule_name = %s and next_minute <> all(%s)",
         (rule, list(keep)),
     )
-    connection.execute("delete from serving.scored_minutes where window_start < now() - %s", (SCORES_KEPT,))
+    connection.execute("delete from serving.scored_minutes where window_start < %s", (now - SCORES_KEPT,))
 
 
 def snapshots_of(connection: Connection, rule: str) -> list[datetime]:

@@ -12,6 +12,7 @@ from ecom_lakehouse.core.detection.verdict import Severity, State, Verdict
 NO_EVENTS_RULE = "no_events_v1"
 EVENTS = "events_total"
 MINUTE = timedelta(minutes=1)
+CONFIRM_WITHIN = 3 * MINUTE
 EXPECTED_EVENTS = 10.0  # so many must have been expected of the empty minutes before silence alarms
 
 AlertIds = Callable[[str, datetime], str]
@@ -71,8 +72,9 @@ class Incident:
 class IncidentBook:
     """Turns each minute's verdicts into at most one open incident, minute by minute, in order.
 
-    A warning within the cooldown after an incident's end opens none; a critical verdict always does. Several
-    metrics that alarm while one is open belong to it; its severity only rises. It ends after
+    A critical verdict opens one at once, a warning when a second metric warns with it or another minute of the
+    last three warned too. A warning within the cooldown after an incident's end opens none; a critical verdict
+    always does. Several metrics that alarm while one is open belong to it; its severity only rises. It ends after
     `resolve_minutes` ordinary minutes in a row.
     """
 
@@ -83,6 +85,7 @@ class IncidentBook:
         self.open: Incident | None = None
         self._quiet = 0
         self._ended: datetime | None = None
+        self._warned: list[datetime] = []
         self._empty = 0
         self._expected = 0.0
         self._ever_events = False
@@ -144,6 +147,9 @@ class IncidentBook:
             return None
         worst = max(alarms, key=lambda metric: _order(alarms[metric]))
         verdict = alarms[worst]
+        self._warned = [*(one for one in self._warned if minute - one < CONFIRM_WITHIN), minute]
+        if verdict.severity is not Severity.CRITICAL and len(alarms) < 2 and len(self._warned) < 2:
+            return None
         cooling = self._ended is not None and minute - self._ended < self._rules.cooldown_minutes * MINUTE
         if cooling and verdict.severity is not Severity.CRITICAL:
             return None
@@ -198,6 +204,7 @@ class IncidentBook:
             "open": self.open and self.open.state(),
             "quiet": self._quiet,
             "ended": self._ended and self._ended.isoformat(),
+            "warned": [one.isoformat() for one in self._warned],
             "empty": self._empty,
             "expected": self._expected,
             "ever_events": self._ever_events,
@@ -210,6 +217,7 @@ class IncidentBook:
         book.open = state["open"] and Incident.from_state(state["open"])
         book._quiet, book._empty = state["quiet"], state["empty"]
         book._expected, book._ever_events = state["expected"], state["ever_events"]
+        book._warned = [datetime.fromisoformat(one) for one in state["warned"]]
         book._ended = state["ended"] and datetime.fromisoformat(state["ended"])
         return book
 

@@ -15,12 +15,14 @@ from ecom_lakehouse.core.detection.verdict import Kind, State, Verdict, is_numbe
 
 STATE_VERSION = 1
 SHORT, LONG = 5, 30  # values over which a shift is looked for
-NEAR_RATE, FAR_RATE = 0.1, 0.005  # how fast the levels of the last minutes and of the last hours follow
+NEAR_RATE, FAR_RATE = 0.1, 0.003  # how fast the levels of the last minutes and of the last hours follow
 CLIP, LEARN_CLIP = 2.5, 4.0  # deviations: the most that a value moves the levels, and the day's shape
 CLIPPED_SQUARE = 0.9776  # the mean of min(z², CLIP²) for a normal z
 SCATTER_RATE = 1.0 / 3000.0
 CAUTION = 0.85  # z scores are taken for this much of themselves: real scatter is not quite normal
 LEAST_SCATTER = 0.3  # counts and ratios scatter at least by chance; on their scales that is 1
+SETTLED_AFTER = 360  # values off together in a row: then it is the new level
+SETTLED_Z = 4.0
 GAP_SECONDS = 1800.0  # after so long without a value the windows begin anew
 SPARSE = 400.0  # a sum of counts below this is judged by Poisson's distribution as well
 VIEWS = {"step": "this minute", "short": f"the last {SHORT} minutes", "long": f"the last {LONG} minutes"}
@@ -55,6 +57,7 @@ class Track:
     def __init__(self) -> None:
         self.near = self.far = 0.0
         self.count = 0
+        self.off = 0
         self.scatters = {view: Scatter() for view in VIEWS}
         self.near_window: deque[float] = deque(maxlen=SHORT)
         self.far_window: deque[float] = deque(maxlen=LONG)
@@ -69,17 +72,32 @@ class Track:
             "long": sum(self.far_window) / math.sqrt(len(self.far_window)),
         }
 
+    def lasts(self) -> bool:
+        """Whether the long window's deviation is still there in its newest values."""
+        whole = sum(self.far_window) / len(self.far_window)
+        newest = sum(list(self.far_window)[-SHORT:]) / min(SHORT, len(self.far_window))
+        return newest * whole > 0.0 and abs(newest) >= abs(whole) / 3.0
+
     def learn(self, statistics: dict[str, float], weight: float) -> None:
         """Takes the value in: its scatter, and by at most `CLIP` deviations the levels."""
         for view, statistic in statistics.items():
             self.scatters[view].learn(statistic)
         self.count += 1
+        self._settle(statistics["long"], weight)
         most = CLIP * max(self.scatters["step"].deviation, LEAST_SCATTER)
         free = self.count <= 30
         near, far = self.near_window[-1], self.far_window[-1]
         first = 1.0 / self.count
         self.near += (near if free else _clipped(near, most)) / weight * max(NEAR_RATE, first)
         self.far += (far if free else _clipped(far, most)) / weight * max(FAR_RATE, first)
+
+    def _settle(self, long: float, weight: float) -> None:
+        """Takes a level that has lasted for hours for the level."""
+        lasts = abs(long) > SETTLED_Z * self.scatters["long"].deviation
+        self.off = self.off + 1 if lasts else 0
+        if self.off >= SETTLED_AFTER:
+            self.far += sum(self.far_window) / len(self.far_window) / weight
+            self.off = 0
 
     def forget_windows(self) -> None:
         """Begins the windows anew."""
@@ -92,6 +110,7 @@ class Track:
             "near": self.near,
             "far": self.far,
             "count": self.count,
+            "off": self.off,
             "scatters": {view: [one.count, one.square] for view, one in self.scatters.items()},
             "near_window": list(self.near_window),
             "far_window": list(self.far_window),
@@ -101,7 +120,8 @@ class Track:
     def from_state(cls, state: State) -> Track:
         """The track that had this state."""
         track = cls()
-        track.near, track.far, track.count = state["near"], state["far"], state["count"]
+        track.near, track.far = state["near"], state["far"]
+        track.count, track.off = state["count"], state["off"]
         track.scatters = {view: Scatter(*numbers) for view, numbers in state["scatters"].items()}
         track.near_window.extend(state["near_window"])
         track.far_window.extend(state["far_window"])
@@ -114,7 +134,7 @@ class KpiDetector:
     On a scale where chance scatters evenly (Anscombe's root for counts, the root for amounts, the arcsine for
     ratios over `support`), a value is compared with the day's shape and the level above it, alone and with the
     last 5 and 30. Level, shape and scatter follow outliers only so far, so that a fault that comes every day
-    stays a surprise. While counts are few, Poisson's distribution has the last word.
+    stays a surprise. While counts (or those above a ratio) are few, Poisson's distribution has the last word.
     """
 
     rule: ClassVar[str] = "surprise_v1"
@@ -150,7 +170,7 @@ class KpiDetector:
         used = "day" if around is not None and self._trial.daily_is_nearer else "level"
         track, base = self._tracks[used], bases[used]
         expected = base + track.near
-        verdict = self._judged(value, scaled, expected, weight, used, found[used])
+        verdict = self._judged(value, support, scaled, expected, weight, used, found[used])
         self._learn(timestamp, scaled, weight, base + track.far, track, found)
         return verdict
 
@@ -167,6 +187,7 @@ class KpiDetector:
     def _judged(
         self,
         value: float,
+        support: float | None,
         scaled: float,
         expected: float,
         weight: float,
@@ -177,10 +198,13 @@ class KpiDetector:
         plain = _unscaled(rule.kind, expected)
         if self._count == 0:
             return unjudged(value, "no history yet")
-        self._recent.append((value, plain))
+        times = support or 0.0 if rule.kind is Kind.RATIO else 1.0
+        self._recent.append((value * times, plain * times))
         scatters = {view: max(one.deviation, self._least(plain)) for view, one in track.scatters.items()}
         z_scores = {view: statistics[view] / scatters[view] for view in VIEWS}
         surprises = {view: self._surprise(view, z) for view, z in z_scores.items()}
+        if not track.lasts():
+            surprises["long"] = 0.0  # over already
         view = max(surprises, key=lambda name: surprises[name])
         surprise = min(surprises[view], MOST)
         if self._count < rule.probation or track.count < 60:
@@ -223,7 +247,7 @@ class KpiDetector:
     def _surprise(self, view: str, z: float) -> float:
         tail = math.erfc(CAUTION * abs(z) / math.sqrt(2.0))
         surprise = -math.log10(tail) if tail > 1e-300 else 300.0
-        if self.settings.kind is not Kind.COUNT or surprise < 1.0:
+        if self.settings.kind is Kind.AMOUNT or surprise < 1.0:
             return surprise
         last = list(self._recent)[-{"step": 1, "short": SHORT, "long": LONG}[view] :]
         seen, expected = sum(one for one, _ in last), sum(one for _, one in last)

@@ -18,6 +18,8 @@ from ecom_lakehouse.stack.service import Service
 
 POLL_SECONDS = 0.05
 REAP_SECONDS = 5
+LOG_BYTES = 50 * 1024 * 1024
+"""A log that has grown beyond this is put aside at the next start, in place of the one put aside before."""
 LAST_LINES = 12
 LAST_BYTES = 16_384
 
@@ -45,6 +47,8 @@ class Child:
         """
         self.service.prepare()
         self.log.parent.mkdir(parents=True, exist_ok=True)
+        if self.log.exists() and self.log.stat().st_size > LOG_BYTES:
+            self.log.replace(self.log.with_suffix(".log.1"))
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 self.service.command,

@@ -27,4 +27,4 @@ exec "$JAVA_HOME/bin/java" -Xmx1g -XX:+IgnoreUnrecognizedVMOptions "${OPENS[@]}"
   --conf spark.driver.host=127.0.0.1 --conf spark.driver.bindAddress=127.0.0.1 --conf spark.ui.enabled=false \
   --conf spark.sql.extensions=io.delta.sql.DeltaSparkSessionExtension \
   --conf spark.sql.catalog.spark_catalog=org.apache.spark.sql.delta.catalog.DeltaCatalog \
-  --conf spark.sql.shuffle.partitions=4 --conf spark.sql.session.timeZone=UTC spark-internal
+  --conf spark.databricks.delta.snapshotPartitions=2 --conf spark.sql.shuffle.partitions=4 --conf spark.sql.session.timeZone=UTC spark-internal

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the tests marked `spark` on a real Spark; what they do on Sail in `make test` must come out the same.
-# usage: test.sh [arguments of pytest]
+# usage: test.sh [arguments of pytest]      all of the core's tests without any
 set -euo pipefail
 PROJECT=$(cd "$(dirname "$0")/../.." && pwd)
 PYTHON="$PROJECT/.venv/bin/python"
@@ -20,7 +20,7 @@ for _ in $(seq 120); do
 done
 
 cd "$PROJECT"
-if SPARK_REMOTE="sc://127.0.0.1:$PORT" "$PYTHON" -m pytest -m spark "$@"; then exit 0; fi
+if SPARK_REMOTE="sc://127.0.0.1:$PORT" "$PYTHON" -m pytest -m spark "${@:-ecom_lakehouse_tests/core}"; then exit 0; fi
 echo "--- the end of Spark's log"
 tail -30 "$WORK/server.log"
 exit 1

@@ -44,9 +44,9 @@ def test_on_this_machine_it_starts_without(settings: Settings, host: str) -> Non
     create_app(with_settings(settings, api_host=host))
 
 
-def test_with_keys_a_key_is_needed_for_all_but_health_and_readiness(settings: Settings) -> None:
+def test_with_keys_a_key_is_needed_for_all_but_probes_and_the_docs(settings: Settings) -> None:
     with running_api(with_settings(settings, api_keys=KEYS)) as api:
-        for path in ("/health", "/ready", "/v1/health"):
+        for path in ("/health", "/ready", "/v1/health", "/docs", "/openapi.json"):
             assert api.get(path).status_code == 200
         for path in (
             "/kpis/latest",
@@ -54,7 +54,6 @@ def test_with_keys_a_key_is_needed_for_all_but_health_and_readiness(settings: Se
             "/metrics",
             "/deps",
             "/no-such-path",
-            "/openapi.json",
             "/kpis/stream",
         ):
             refused = api.get(path)

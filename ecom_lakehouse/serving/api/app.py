@@ -27,7 +27,6 @@ from ecom_lakehouse.serving.api.stream import Feed
 from ecom_lakehouse.serving.queries.samples import QuarantineReader
 from ecom_lakehouse.settings import Settings, load_settings
 
-# The stream's path must come before the alerts' and KPIs' own, where a part of a path may be a name.
 SUBJECTS = {
     "KPIs": (stream.router, bands.router, kpis.router),
     "Alerts": (alerts.router,),

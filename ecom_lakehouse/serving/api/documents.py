@@ -14,6 +14,9 @@ DESCRIPTION = """\
 KPIs, alerts, data quality and the state of the pipeline. Times are UTC; a range is `from` (in it) to `to` (not in
 it). A window without events has `has_data: false` and `value: null`: no data is not zero. `provisional` is true
 until all that Kafka held at the window's end is counted. Errors are problems by RFC 9457 and say what to do.
+
+`GET /kpis/stream` (server-sent events) tells new minutes, alerts and freshness as they come. It is not listed
+below, as a document cannot say of an answer that it never ends.
 """
 
 _PROBLEMS = {

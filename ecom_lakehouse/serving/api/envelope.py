@@ -11,10 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ecom_lakehouse.serving.api.metrics import ApiMetrics
 from ecom_lakehouse.serving.api.problems import ApiProblem, internal_error
-from ecom_lakehouse.serving.api.security import DOCS_HEADERS, HEADERS, Gate
+from ecom_lakehouse.serving.api.security import DOCS, DOCS_HEADERS, HEADERS, Gate
 from ecom_lakehouse.serving.api.sharing import STREAM
-
-DOCS = ("/docs", "/static-offline-docs")
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,8 @@ from ecom_lakehouse.errors import SettingsError
 from ecom_lakehouse.serving.api.problems import ApiProblem
 from ecom_lakehouse.settings import Settings
 
-OPEN_PATHS = frozenset({"/health", "/ready"})
+OPEN_PATHS = frozenset({"/health", "/ready", "/openapi.json"})
+DOCS = ("/docs", "/static-offline-docs")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 REMEMBERED_CALLERS = 10_000
 
@@ -81,7 +82,7 @@ class Gate:
         Raises:
             ApiProblem: no key or a wrong one (401), the wrong role (403), or too many requests (429).
         """
-        if path.removeprefix("/v1") in OPEN_PATHS:
+        if path.removeprefix("/v1") in OPEN_PATHS or path.startswith(DOCS):
             return Caller(address, "read")
         if not self._keys:
             if not is_local(server) and _is_address(server):

@@ -104,3 +104,7 @@ check: $(STAMP) ## What CI does before the tests: lint, format, types, generated
 .PHONY: bench
 bench: $(STAMP) ## Time a slice of 1,000,000 messages from Kafka to Gold, and its memory (3 minutes)
 	@$(BIN)/python -m benchmarks.million
+
+.PHONY: bench-live
+bench-live: $(STAMP) ## On the running stack: event to KPI, CPU and memory (12 minutes)
+	@$(BIN)/python -m benchmarks.live

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from ecom_lakehouse.settings import Settings, load_settings
 
@@ -94,7 +94,7 @@ def _list(table: LakeTable, selection: Selection, as_json: bool) -> None:
     if not found:
         print("Nothing is in Quarantine that fits.")
         return
-    columns = Table("hour", "rule", "producer", "messages", "newest")
+    columns = Table("hour", Column("rule", overflow="fold"), "producer", "messages", "newest")
     for each in found:
         columns.add_row(
             f"{each.hour:%Y-%m-%d-%H:00}",

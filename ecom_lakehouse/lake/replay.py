@@ -133,7 +133,7 @@ def _produce(
     producer: Producer,
     topic: str,
     message: Repaired,
-    headers: list[tuple[str, bytes | None]],
+    headers: list[tuple[str, str | bytes | None]],
     on_delivery: Any,
 ) -> None:
     while True:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-import pyarrow as pa
 import pyarrow.compute as pc
+from deltalake import Schema
 
 from ecom_lakehouse.core.checks import SILVER_CHECKS, Check
 from ecom_lakehouse.core.contract import FIELD_NAMES
@@ -21,6 +21,7 @@ from ecom_lakehouse.lake.quality.tolerances import share_in_force
 from ecom_lakehouse.lake.quality.verdicts import MOST_NAMED, Verdict, failing, on_findings, passing
 from ecom_lakehouse.lake.session import WriterSession
 from ecom_lakehouse.lake.silver import SilverSlice, limits
+from ecom_lakehouse.lake.tables import Lake
 from ecom_lakehouse.settings import Settings
 
 (
@@ -45,7 +46,7 @@ def silver_verdicts(session: WriterSession, hour: datetime, written: Sequence[Si
         accounting(session, hour, [each.slice for each in written]),
         event_id_unique(session, hour, written),
         no_rule_broken(session, hour, [each.slice for each in written]),
-        schema_as_declared(session),
+        schema_as_declared(session.lake),
         duplicates_have_accepted_copy(ledger, hour),
         *shares(ledger, settings, hour),
         one_currency(ledger, hour),
@@ -135,23 +136,21 @@ def no_rule_broken(session: WriterSession, hour: datetime, written: Sequence[Sli
     return on_findings(NO_RULE_BROKEN, standing, "No stored row breaks a rule.")
 
 
-def schema_as_declared(session: WriterSession) -> Verdict:
+def schema_as_declared(lake: Lake) -> Verdict:
     """Bronze, Silver and Quarantine have the declared columns, in order, with their types."""
     problems = []
-    for table in session.lake.tables:
-        stored = pa.schema(table.delta().schema())
-        declared = {column.name: column.spark_type.simpleString() for column in table.schema.columns}
-        if stored.names != list(declared):
-            extra, missing = set(stored.names) - set(declared), set(declared) - set(stored.names)
-            problems.append(
-                f"{table.schema.name}: added {sorted(extra)}, missing {sorted(missing)}"
-                if extra or missing
-                else f"{table.schema.name}: columns in another order"
+    for table in lake.tables:
+        stored = {field.name: str(field.type) for field in table.delta().schema().fields}
+        declared = {
+            field.name: str(field.type) for field in Schema.from_json(table.schema.struct.json()).fields
+        }
+        if list(stored) != list(declared) or stored != declared:
+            differing = sorted(
+                name for name in stored.keys() | declared.keys() if stored.get(name) != declared.get(name)
             )
+            problems.append(f"{table.schema.name} ({', '.join(differing) or 'the order of columns'})")
     if problems:
-        return failing(
-            SCHEMA_AS_DECLARED, f"Stored tables differ from what is declared: {'; '.join(problems)}."
-        )
+        return failing(SCHEMA_AS_DECLARED, f"Stored tables are not as declared: {'; '.join(problems)}.")
     return passing(SCHEMA_AS_DECLARED, "Columns, order and types are as declared.")
 
 

@@ -22,7 +22,7 @@ PAGES = (
 )
 
 
-@st.cache_resource
+@st.cache_resource(on_release=Api.close)
 def shared_api() -> Api:
     """One client of the API for every viewer."""
     return Api(load_settings())

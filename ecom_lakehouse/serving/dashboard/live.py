@@ -163,8 +163,7 @@ def _main_chart(api: Api, data: LiveData, alerts: Sequence[Row], view: View) -> 
         st.vega_lite_chart(
             _chart(data, alerts, view.metric, view, small=False),
             key="main",
-            alt=f"{words.title} per {data.window.step} as a line, with the expected band and alerts. "
-            "The sentence below says the newest value; the CSV holds them all.",
+            alt=f"{words.title} per {data.window.step}, with the expected band and alerts",
         )
         st.caption(_in_words(data, alerts, view))
 
@@ -176,7 +175,7 @@ def _small_chart(data: LiveData, alerts: Sequence[Row], metric: str, view: View)
         st.vega_lite_chart(
             _chart(data, alerts, metric, view, small=True),
             key=f"small-{metric}",
-            alt=f"{words.title} per {data.window.step} as a line. Choose it under Metric for its values.",
+            alt=f"{words.title} per {data.window.step}, small",
         )
 
 

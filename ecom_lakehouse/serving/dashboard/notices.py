@@ -11,7 +11,6 @@ import streamlit as st
 from ecom_lakehouse.serving.dashboard.words import duration, moment, parsed
 
 CATCHING_UP_AFTER = timedelta(seconds=110)  # a batch a minute, and the seconds it takes
-CONTEXT = "what was there when it last answered"
 
 
 class Trust(StrEnum):

@@ -75,9 +75,10 @@ def write_silver(session: WriterSession, slice_: Slice) -> SilverSlice:
             quarantine_rows(judged, datetime.now(UTC)), slice_id, slice_.hour
         )
         accepted = _accepted(session, slice_, minutes)
+        hours = len({(minute.date(), minute.hour) for minute in minutes}) or 1
         session.right.require()
         silver = lake.silver.replace_slice(
-            deduplicate(candidates(judged), accepted), slice_id, slice_.hour, verdicts[()]
+            deduplicate(candidates(judged), accepted), slice_id, slice_.hour, verdicts[()] // hours
         )
     note_orphans(session, slice_, accepted_before)
     valid = verdicts[()]

@@ -48,8 +48,9 @@ PROPERTIES = {
 
 WRITE_ATTEMPTS = 5
 
-ROWS_WORTH_A_WRITER = 100_000
-"""From here on a slice is written by all cores, which gives a file a core; below, one file a partition."""
+ROWS_A_FILE = 250_000
+MOST_FILES_A_FOLDER = 8
+"""A slice gets one file a partition folder; where that would be a large one, as many as cores can share."""
 
 _CONFLICT = re.compile(r"Failed to commit transaction|DELTA_CONCURRENT|Concurrent\w+Exception")
 
@@ -220,10 +221,12 @@ class LakeTable:
         """The table's files as the Delta log has them: path, size_bytes, num_records, partition.…, min.…, max.…"""
         return pa.table(self.delta().get_add_actions(flatten=True))
 
-    def replace_slice(self, frame: DataFrame, slice_id: int, hour: datetime, messages: int = 0) -> Written:
+    def replace_slice(
+        self, frame: DataFrame, slice_id: int, hour: datetime, rows_a_folder: int = 0
+    ) -> Written:
         """Replaces exactly the slice's rows by the frame's, in one commit; tries again where another came between.
 
-        A slice of `messages` messages gets one file a partition folder, a large one as many as there are cores.
+        Each partition folder gets one file, or several where about `rows_a_folder` rows come into each.
         When it fails the table is as it was.
 
         Raises:
@@ -231,7 +234,7 @@ class LakeTable:
                 could not write.
             LakehouseError: what a function of ours refused inside the engine (a TopicError for the Kafka source).
         """
-        rows = self._laid_out(self._checked(frame, slice_id, hour), messages)
+        rows = self._laid_out(self._checked(frame, slice_id, hour), rows_a_folder)
         write = rows.write.format("delta").mode("overwrite").option("replaceWhere", f"slice_id = {slice_id}")
         before = self.delta().version()
         for attempt in range(1, WRITE_ATTEMPTS + 1):
@@ -270,11 +273,13 @@ class LakeTable:
         checked = sf.when(inside, sf.col("slice_id")).otherwise(sf.raise_error(sf.lit(message)).cast("long"))
         return frame.withColumn("slice_id", checked).select(*self.schema.column_names)
 
-    def _laid_out(self, frame: DataFrame, messages: int) -> DataFrame:
-        """One file a partition folder: a year of event hours in one slice makes 8,760, not as many a core."""
-        if messages >= ROWS_WORTH_A_WRITER:
-            return frame
-        return frame.repartition(*self.schema.partition_by)
+    def _laid_out(self, frame: DataFrame, rows_a_folder: int) -> DataFrame:
+        """By partition folder: a year of event hours in one slice makes 8,760 files, not as many a core.
+
+        Always some exchange: without one Sail checks what may not be null before a filter takes rows away.
+        """
+        files = min(MOST_FILES_A_FOLDER, 1 + rows_a_folder // ROWS_A_FILE)
+        return frame.repartition(files) if files > 1 else frame.repartition(*self.schema.partition_by)
 
     def _written(self, slice_id: int, hour: datetime, before: int) -> Written:
         size = self.slice_size(slice_id, hour)

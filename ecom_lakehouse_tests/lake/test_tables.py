@@ -12,7 +12,7 @@ from deltalake import Field
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as sf
 
-from ecom_lakehouse.core.schemas import BRONZE, TABLES
+from ecom_lakehouse.core.schemas import BRONZE, SILVER, TABLES
 from ecom_lakehouse.errors import TableError, TopicError
 from ecom_lakehouse.lake.engine import spark_session
 from ecom_lakehouse.lake.tables import Lake, LakeTable
@@ -125,6 +125,24 @@ def test_a_null_where_the_table_has_none_is_refused_and_nothing_is_written(
     with pytest.raises(TableError, match="kafka_offset"):
         lake.bronze.replace_slice(rows, 1, HOUR)
     assert lake.bronze.known_slices() == {}
+
+
+@pytest.mark.parametrize("rows_a_folder", [0, 1_000_000])
+def test_a_null_in_a_row_that_is_filtered_away_refuses_nothing(
+    lake: Lake, spark: SparkSession, tmp_path: Path, rows_a_folder: int
+) -> None:
+    # Sail checks for nulls before the filter where nothing stands between filter and write.
+    rows = stored_rows(spark, SILVER, 1, 1000).withColumn(
+        "event_version", sf.when(sf.col("kafka_offset") % 2 == 0, 1)
+    )
+    rows.write.parquet(str(tmp_path / "judged"))
+    valid = spark.read.parquet(str(tmp_path / "judged")).where(sf.col("event_version").isNotNull())
+    assert lake.silver.replace_slice(valid, 1, HOUR, rows_a_folder).rows == 500
+
+
+def test_a_large_slice_is_a_handful_of_files(lake: Lake, spark: SparkSession) -> None:
+    rows = stored_rows(spark, SILVER, 1, 1000)
+    assert lake.silver.replace_slice(rows, 1, HOUR, rows_a_folder=1_000_000).files == 5
 
 
 def test_a_frame_with_other_columns_is_refused(lake: Lake, spark: SparkSession) -> None:

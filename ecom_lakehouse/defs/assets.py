@@ -59,7 +59,7 @@ def bronze_events(
     hour = hour_of(context.partition_key)
     return dg.MaterializeResult(
         metadata=metadata.of_bronze(writer, hour, written),
-        check_results=checks.on_bronze(writer, hour, written),
+        check_results=checks.on_bronze(context.instance, writer, hour, written),
     )
 
 

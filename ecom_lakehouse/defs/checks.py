@@ -58,10 +58,14 @@ KPI_CHECKS = _specs(checks.KPI_CHECKS)
 
 
 def on_bronze(
-    session: WriterSession, hour: datetime, written: Sequence[BronzeSlice]
+    instance: dg.DagsterInstance, session: WriterSession, hour: datetime, written: Sequence[BronzeSlice]
 ) -> list[dg.AssetCheckResult]:
-    """Verdicts on Bronze of the hour so far."""
-    return _given(session, hour, bronze_verdicts(session, hour, [each.slice for each in written]), "bronze")
+    """Verdicts on Bronze of the hour so far; those that change on other hours are told to Dagster at once."""
+    results = _given(
+        session, hour, bronze_verdicts(session, hour, [each.slice for each in written]), "bronze"
+    )
+    _tell_other_hours(instance, session, hour, "bronze_events")
+    return results
 
 
 def on_quarantine(

@@ -256,7 +256,8 @@ def test_times_are_read_with_any_offset_and_as_utc_without(api: httpx.Client, mo
         ({"from": "yesterday"}, "from"),
         ({"from": "2026-02-30"}, "from"),
         ({"from": "1600000000"}, "from"),
-        ({"from": "9999-12-31"}, "from"),
+        ({"from": "0001-01-01T00:00:00+14:00"}, "from"),
+        ({"from": "2026-01-31T25:00Z"}, "from"),
         ({"from": "2026-01-31T12:00Z", "to": "2026-01-31T12:00Z"}, "to"),
         ({"from": "2025-01-01", "to": "2026-01-01"}, "from"),
         ({"from": "2024-01-01", "to": "2026-01-01", "step": "hour"}, "from"),
@@ -274,6 +275,11 @@ def test_a_wrong_parameter_is_named_with_what_to_do(
     assert [error["parameter"] for error in problem["errors"]] == [wrong]
     assert problem["type"] == "urn:ecom-lakehouse:problem:bad-request"
     assert problem["what_to_do"]
+
+
+@pytest.mark.parametrize("moment", ["9999-12-31T23:59:59-18:00", "0001-01-01T00:00:00+18:00", "2199-12-31"])
+def test_times_beyond_all_data_find_none(api: httpx.Client, moment: str) -> None:
+    assert asked(api, "/quality/samples", hour=moment)["data"] == []
 
 
 def test_the_short_form_and_v1_give_the_same(api: httpx.Client, gold: Gold) -> None:

@@ -27,7 +27,10 @@ _TIMESTAMP = re.compile(
 
 
 def moment(value: Any) -> datetime:
-    """A time as UTC: a date or ISO-8601, UTC where no offset is given (a `+` may have become a space)."""
+    """A time as UTC: a date or ISO-8601, UTC where no offset is given (a `+` may have become a space).
+
+    Times before 1970 and from 2200 on are taken for those ends: there is nothing beyond them.
+    """
     text = str(value)
     if not _TIMESTAMP.fullmatch(text):
         raise ValueError("must be a time such as 2026-01-31T12:00:00Z")
@@ -35,12 +38,14 @@ def moment(value: Any) -> datetime:
     text = re.sub(r"(\.\d{6})\d+", r"\1", text.upper().replace("Z", "+00:00"))
     try:
         parsed = datetime.fromisoformat(text)
-        parsed = parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
+    except ValueError:
         raise ValueError("must be a time that exists, such as 2026-01-31T12:00:00Z") from None
-    if not EARLIEST <= parsed < LATEST:
-        raise ValueError("must lie between 1970 and 2200")
-    return parsed
+    if parsed.year >= LATEST.year:
+        return LATEST
+    if parsed.year < EARLIEST.year:
+        return EARLIEST
+    parsed = parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+    return max(parsed, EARLIEST)
 
 
 Moment = Annotated[

@@ -31,6 +31,7 @@ from ecom_lakehouse.stack.state import (
     running_services,
     write_state,
 )
+from ecom_lakehouse.stack.terminal import Terminal
 from ecom_lakehouse.stack.watcher import watched
 
 POLL_SECONDS = 0.1
@@ -110,6 +111,7 @@ class Supervisor:
     def _loop(self) -> None:
         begun = time.monotonic()
         next_disk_look = begun + DISK_LOOK_SECONDS
+        terminal = Terminal()
         up = False
         while not self._stop_reason:
             for one in self._all:
@@ -117,6 +119,8 @@ class Supervisor:
             if not up and all(one.phase == "ready" for one in self._all):
                 up = True
                 self._when_up(time.monotonic() - begun)
+            if terminal.is_gone():
+                self._stop_reason = self._stop_reason or "the terminal is gone"
             if time.monotonic() > next_disk_look:
                 next_disk_look = time.monotonic() + DISK_LOOK_SECONDS
                 self._warn_of_full_disk()

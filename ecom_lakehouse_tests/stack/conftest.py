@@ -36,7 +36,9 @@ class TinyStack:
         self.output = home.parent / "output.txt"
         self._processes: list[subprocess.Popen[bytes]] = []
 
-    def start(self, *arguments: str, ignore_sigint: bool = False) -> subprocess.Popen[bytes]:
+    def start(
+        self, *arguments: str, ignore_sigint: bool = False, stdin: int = subprocess.DEVNULL
+    ) -> subprocess.Popen[bytes]:
         """Starts one; `tiny_stack.py` says what it may be told."""
 
         def as_a_background_job() -> None:
@@ -45,6 +47,7 @@ class TinyStack:
         with self.output.open("ab") as output:
             process = subprocess.Popen(
                 [sys.executable, str(PROGRAM), str(self.home), *arguments],
+                stdin=stdin,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,

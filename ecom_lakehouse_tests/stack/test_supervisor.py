@@ -30,6 +30,18 @@ def test_a_signal_ends_the_services_in_order(tiny: TinyStack, signal_number: sig
     tiny.nothing_left()
 
 
+def test_the_death_of_the_terminal_ends_the_stack_though_nobody_passes_it_on(tiny: TinyStack) -> None:
+    ours, theirs = os.openpty()
+    process = tiny.start(stdin=theirs)
+    os.close(theirs)
+    wait_until(lambda: "all up" in tiny.said(), "the tiny stack is up")
+    assert process.poll() is None
+    os.close(ours)
+    assert process.wait(60) == 0
+    assert "the terminal is gone" in tiny.said()
+    tiny.nothing_left()
+
+
 def test_services_end_on_sigint_though_the_shell_had_it_ignored(tiny: TinyStack) -> None:
     process = tiny.start(ignore_sigint=True)
     wait_until(lambda: "all up" in tiny.said(), "the tiny stack is up")

@@ -35,6 +35,12 @@ SILENCE_SECONDS = 30.0
 LAST_MILLISECOND = 253_402_300_799_999
 """The end of the year 9999, the last that Python and SQL can name."""
 
+UNREADABLE_HEADERS = [("\ufffd", None)]
+"""Stands for headers with a key that isn't UTF-8: confluent-kafka cannot give any of such a message's.
+
+The message itself is kept. Spark's source gives them, with U+FFFD in the key.
+"""
+
 _TRANSIENT = {
     KafkaError._ALL_BROKERS_DOWN,
     KafkaError._RESOLVE,
@@ -173,9 +179,17 @@ def _silent(wanted: OffsetRange, position: int, problems: list[KafkaError]) -> T
     )
 
 
+def _headers(message: Message) -> object:
+    """The headers, asked for only once: after a failure another call could crash the process."""
+    try:
+        return message.headers()
+    except (SystemError, UnicodeDecodeError):
+        return UNREADABLE_HEADERS
+
+
 def _batch(wanted: OffsetRange, messages: list[Message]) -> pa.RecordBatch:
     count = len(messages)
-    headers = [each.headers() for each in messages]
+    headers = [_headers(each) for each in messages]
     kinds_and_times = [each.timestamp() for each in messages]
     milliseconds = pa.array([time_ for _, time_ in kinds_and_times], pa.int64())
     sane = pc.and_(pc.greater_equal(milliseconds, 0), pc.less_equal(milliseconds, LAST_MILLISECOND))

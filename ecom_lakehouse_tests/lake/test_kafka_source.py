@@ -26,6 +26,7 @@ from ecom_lakehouse.lake.kafka_source import MESSAGES, KafkaReader, earliest_off
 from ecom_lakehouse.lake.offsets import OffsetRange
 from ecom_lakehouse.settings import Settings
 from ecom_lakehouse_tests.conftest import Produce
+from ecom_lakehouse_tests.lake.raw_producer import send_raw_record
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +108,17 @@ def test_keys_values_and_headers_come_as_they_are(
     assert [(row.key, row.value) for row in rows] == [(None, None), (b"", b""), (b"\xfe", b"\xff")]
     assert [row.headers for row in rows[:2]] == [None, None]
     assert [(each.key, each.value) for each in rows[2].headers] == headers
+
+
+def test_header_keys_that_are_no_text_stop_nothing(
+    spark: SparkSession, settings: Settings, topic: str
+) -> None:
+    headers = [(b"trace\xff", b"\x01"), (b"plain", None)]
+    send_raw_record(settings.kafka_bootstrap_servers, topic, 0, b"value", headers)
+    send_raw_record(settings.kafka_bootstrap_servers, topic, 0, b"next")
+    rows = read_ranges(spark, settings, [OffsetRange(topic, 0, 0, 2)]).orderBy("offset").collect()
+    assert [row.value for row in rows] == [b"value", b"next"]
+    assert [(each.key, each.value) for each in rows[0].headers] == [("\ufffd", None)]
 
 
 def test_the_brokers_timestamp_is_told_from_the_producers(

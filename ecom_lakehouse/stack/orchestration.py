@@ -110,6 +110,8 @@ def dagster_environment(settings: Settings) -> dict[str, str]:
         "DAGSTER_POSTGRES_URL": url.render_as_string(hide_password=False),
         "DAGSTER_COMPUTE_LOGS": str(folder / "compute_logs"),
         "DAGSTER_ARTIFACTS": str(folder / "artifacts"),
+        # what is still asked of the code server when it is told to end; its own patience is a minute
+        "DAGSTER_GRPC_SHUTDOWN_GRACE_PERIOD": "1",
         "PYTHONUNBUFFERED": "1",
     }
 

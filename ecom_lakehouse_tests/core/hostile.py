@@ -66,7 +66,14 @@ literals = st.one_of(
 )
 names = st.one_of(st.sampled_from(list(event())), st.sampled_from(["User_id", "price ", "", "extra", "z"]))
 field = st.tuples(quoted(names), st.one_of(literals, literals, literals, st.sampled_from(NOT_JSON)))
-good_field = st.tuples(quoted(names), literals)
+fitting = {
+    json.dumps(name): quoted(st.sampled_from(TIMES))
+    if name.endswith("_time")
+    else st.sampled_from(NUMBERS)
+    if name in ("event_version", "quantity", "price")
+    else quoted(st.sampled_from(TEXTS))
+    for name in event()
+}
 sound = st.builds(
     lambda kind: [(json.dumps(name), json.dumps(value)) for name, value in event(event_type=kind).items()],
     st.sampled_from(["click", "add_to_cart", "checkout", "purchase", "purchase"]),
@@ -77,16 +84,19 @@ sound = st.builds(
 def values(draw: st.DrawFn) -> bytes | None:
     """The value of one message."""
     fields = draw(sound)
-    for _ in range(draw(st.integers(0, 2))):
+    for at in draw(st.lists(st.integers(0, len(fields) - 1), max_size=4)):
+        name, _ = fields[at]
+        fields[at] = (name, draw(st.one_of(fitting[name], literals)))
+    for _ in range(draw(st.integers(0, 1))):
         del fields[draw(st.integers(0, len(fields) - 1))]
-    for replacement in draw(st.lists(good_field if draw(st.booleans()) else field, max_size=3)):
-        fields.insert(draw(st.integers(0, len(fields))), replacement)
+    for added in draw(st.lists(field, max_size=1)):
+        fields.insert(draw(st.integers(0, len(fields))), added)
     blank = draw(
         st.sampled_from(["", " ", "\n", "\t\r", "\u00a0", "\x0b"] if draw(st.integers(0, 9)) == 0 else [""])
     )
     text = blank + "{" + ", ".join(f"{name}:{blank} {value}" for name, value in fields) + "}" + blank
     value = text.encode()
-    if draw(st.integers(0, 3)):
+    if draw(st.integers(0, 7)):
         return value
     return draw(_damaged(value))
 

@@ -29,7 +29,7 @@ def one(value: bytes) -> tuple[bool, dict[str, Any]]:
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.lists(hostile.values(), min_size=1, max_size=40))
+@given(st.lists(hostile.values(), min_size=20, max_size=40))
 def test_every_message_is_read_as_the_contract_says(values: list[bytes | None]) -> None:
     for value, (is_object, typed) in zip(values, parsed(values), strict=True):
         codes, expected = read(value, NOON)

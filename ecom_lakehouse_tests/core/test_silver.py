@@ -56,8 +56,8 @@ def test_the_vectors_end_as_they_say(spark: SparkSession) -> None:
         assert typed(row) == vector.typed, vector.name
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
-@given(values=st.lists(hostile.values(), min_size=60, max_size=200))
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@given(values=st.lists(hostile.values(), min_size=60, max_size=120))
 def test_thousands_of_mutated_messages_are_judged_as_the_contract_says(
     spark: SparkSession, values: list[bytes | None]
 ) -> None:

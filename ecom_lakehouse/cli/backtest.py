@@ -32,11 +32,13 @@ def backtest(
 
     from rich.console import Console
 
-    from ecom_lakehouse.serving.backtest import draw, read_series, score, summary, write_scored
+    from ecom_lakehouse.serving.backtest import check_picture, draw, read_series, score, summary, write_scored
     from ecom_lakehouse.serving.detectors import backtest_detector
     from ecom_lakehouse.settings import load_settings
 
     settings = load_settings()
+    if plot is not None:
+        check_picture(plot)
     rows = read_series(file, ZoneInfo(settings.detector_time_zone))
     has_support = any(row.support is not None for row in rows)
     judge = backtest_detector(settings, rule, metric, parameters or [], has_support)

@@ -25,8 +25,9 @@ from ecom_lakehouse.settings import Settings
 
 MINUTE = timedelta(minutes=1)
 HISTORY = timedelta(days=28)  # how far back a first start learns from
-RECENT_SNAPSHOTS = 15  # a snapshot for each of so many newest minutes: late data mostly changes these
-SNAPSHOT_EVERY = 30  # minutes between the older ones
+HISTORY_MINUTES = 30  # so many old minutes written at once are a history, not late events
+RECENT = 30 * MINUTE  # late data mostly changes minutes that are not older
+SNAPSHOT_EVERY_RECENT, SNAPSHOT_EVERY = 5, 30  # minutes between snapshots, of the recent ones and before
 BOOK = "incidents"  # the snapshot's part that is no metric
 
 
@@ -142,11 +143,27 @@ class _Call:
         parameters = self._parameters()
         position = detector_store.position(self.connection, self.rule, parameters)
         if position is not None:
-            return position
+            return self._with_late_history(position, parameters)
         made = detector_store.start_anew(self.connection, self.rule, parameters, self.closed_before, HISTORY)
         if made is not None:
             alert_store.resolve_others(self.connection, made.alerts_from)
         return made
+
+    def _with_late_history(self, position: Position, parameters: dict[str, Any]) -> Position | None:
+        """The position, or a new start where Gold was given a history further back than is judged again.
+
+        A day that is loaded after its minutes were judged empty would else leave a detector that learned nothing.
+        """
+        oldest = self.closed_before - HISTORY
+        until = position.next_minute - self.settings.detector_rescore_minutes * MINUTE
+        rewritten = detector_store.minutes_rewritten(
+            self.connection, self.rule, position, oldest, until, self.settings.detector_metrics
+        )
+        if rewritten < HISTORY_MINUTES:
+            return position
+        return detector_store.start_anew(
+            self.connection, self.rule, parameters, self.closed_before, HISTORY, judge_again=True
+        )
 
     def _parameters(self) -> dict[str, Any]:
         """What a position belongs to: with anything of it changed, the rule starts anew."""
@@ -226,11 +243,13 @@ class _Call:
         return scored, list(incidents.values()), snapshots
 
     def _keeps_snapshot(self, next_minute: datetime, end: datetime) -> bool:
-        """Every one of the newest, then one every half hour as far back as minutes are scored again."""
+        """The newest, one every few minutes before it, and one every half hour as far back as is scored again."""
         depth = (self.settings.detector_rescore_minutes + SNAPSHOT_EVERY) * MINUTE
         if next_minute < end - depth:
             return False
-        return next_minute > end - RECENT_SNAPSHOTS * MINUTE or next_minute.minute % SNAPSHOT_EVERY == 0
+        recent = next_minute >= end - RECENT
+        every = SNAPSHOT_EVERY_RECENT if recent else SNAPSHOT_EVERY
+        return next_minute == end or next_minute.minute % every == 0
 
     def _thin_out(self, end: datetime) -> None:
         taken = detector_store.snapshots_of(self.connection, self.rule)

@@ -131,18 +131,26 @@ def summary(scored: Scored, rule: str) -> str:
     return "\n".join(lines)
 
 
-def draw(scored: Scored, picture: Path, title: str) -> None:
-    """A picture of the series with its band, the alarms marked and the score below: .png, .svg or .html.
+def check_picture(picture: Path) -> None:
+    """Refuses a picture of a kind that cannot be drawn, before any work is done.
 
     Raises:
-        ServingError: another kind of file is asked for, or it cannot be written.
+        ServingError: it is neither .png nor .svg nor .html.
     """
-    import altair as alt
-
     if picture.suffix.lower() not in (".png", ".svg", ".html"):
         raise ServingError(
             f"--plot {picture}: .png, .svg or .html is needed, not {picture.suffix or 'nothing'!r}"
         )
+
+
+def draw(scored: Scored, picture: Path, title: str) -> None:
+    """A picture of the series with its band, the alarms marked and the score below.
+
+    Raises:
+        ServingError: it cannot be written.
+    """
+    import altair as alt
+
     records = [
         {
             "time": row.timestamp.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -27,6 +27,7 @@ class Position:
     first_minute: datetime
     next_minute: datetime
     alerts_from: datetime
+    updated_at: datetime
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def position(connection: Connection, rule: str, parameters: Mapping[str, Any]) -
     ).fetchone()
     if row is None or row["parameters"] != dict(parameters):
         return None
-    return Position(row["first_minute"], row["next_minute"], row["alerts_from"])
+    return Position(row["first_minute"], row["next_minute"], row["alerts_from"], row["updated_at"])
 
 
 def start_anew(
@@ -61,10 +62,12 @@ def start_anew(
     parameters: Mapping[str, Any],
     closed_before: datetime,
     history: timedelta,
+    judge_again: bool = False,
 ) -> Position | None:
     """Begins with the oldest minute within the history; None while there is none.
 
-    What another rule, or this one with other parameters, has already judged only teaches: no second alert of it.
+    What another rule, or this one with other parameters, has already judged only teaches: no second alert of it;
+    with `judge_again` all of it is judged again, and its alerts with it.
     """
     row = connection.execute(
         "select (select min(window_start) from serving.kpi_minute where window_start >= %s) as oldest,"
@@ -74,7 +77,8 @@ def start_anew(
     if row is None or row["oldest"] is None:
         return None
     connection.execute("delete from serving.detector_position")
-    made = Position(row["oldest"], row["oldest"], row["judged_before"] or row["oldest"])
+    alerts_from = row["judged_before"] if row["judged_before"] and not judge_again else row["oldest"]
+    made = Position(row["oldest"], row["oldest"], alerts_from, datetime.now(UTC))
     connection.execute(
         "insert into serving.detector_position (rule_name, first_minute, next_minute, alerts_from, parameters)"
         " values (%s, %s, %s, %s, %s)",
@@ -114,6 +118,36 @@ def first_changed(
         },
     ).fetchone()
     return row["minute"] if row else None
+
+
+def minutes_rewritten(
+    connection: Connection,
+    rule: str,
+    made: Position,
+    since: datetime,
+    until: datetime,
+    metrics: Sequence[str],
+) -> int:
+    """How many minutes in [since, until) Gold has written since the last call otherwise than they were judged."""
+    row = connection.execute(
+        """
+        select count(distinct k.window_start) as minutes
+        from serving.kpi_minute k
+        left join serving.scored_minutes s
+            on s.rule_name = %(rule)s and s.metric = k.metric and s.window_start = k.window_start
+        where k.updated_at > %(last_call)s - interval '5 minutes' and k.metric = any(%(metrics)s)
+          and k.window_start >= %(since)s and k.window_start < %(until)s
+          and (s.value is null or abs(s.value - k.value) > 1e-9 * abs(k.value))
+        """,
+        {
+            "rule": rule,
+            "last_call": made.updated_at,
+            "metrics": list(metrics),
+            "since": since,
+            "until": until,
+        },
+    ).fetchone()
+    return int(row["minutes"]) if row else 0
 
 
 def snapshot_before(

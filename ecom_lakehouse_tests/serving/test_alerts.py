@@ -156,7 +156,7 @@ def test_a_minute_that_changed_is_judged_by_its_new_value_and_what_follows_too(t
         taught, {FALL + 2 * MINUTE: {"click": 4000, "add_to_cart": 180, "checkout": 70, "purchase": 30}}
     )
     (again,) = score_all(taught)
-    assert again.minutes_again == 3
+    assert again.minutes_again == 5  # from the snapshot before it
     (alert,) = alerts_of(taught)
     details: Any = alert["details"]
     assert alert["window_start"] == FALL + 2 * MINUTE
@@ -185,6 +185,27 @@ def test_what_changed_further_back_than_the_setting_is_left_as_it_was_judged(tau
     assert score_closed_minutes(shallow).idle is not None
     write_gold(taught, {FALL - 59 * MINUTE: {"click": 9000}})
     assert score_closed_minutes(shallow).minutes_again >= 59
+
+
+def test_a_history_loaded_after_its_minutes_were_judged_empty_is_learned_after_all(
+    settings: Settings,
+) -> None:
+    end = START + 400 * MINUTE
+    write_gold(settings, usual_minutes(START, 5))
+    closed(settings, end)
+    score_all(settings)
+    (silence,) = alerts_of(settings)
+    assert silence["rule_name"] == "no_events_v1"
+    write_gold(settings, usual_minutes(START - 200 * MINUTE, 600))
+    assert sum(one.minutes for one in score_all(settings)) >= 600
+    assert [row["state"] for row in alerts_of(settings)] == ["retracted"]
+    fall = usual_minutes(end, 2)
+    for counts in fall.values():
+        counts["purchase"] = 0
+    write_gold(settings, fall)
+    closed(settings, end + 2 * MINUTE)
+    score_all(settings)
+    assert [row["state"] for row in alerts_of(settings)] == ["retracted", "open"]
 
 
 def test_a_rebuilt_hour_with_the_same_values_makes_no_alert_twice(taught: Settings) -> None:

@@ -70,6 +70,7 @@ def of_bronze(session: WriterSession, hour: datetime, written: Sequence[BronzeSl
         "offsets": _offset_table(written),
         "offsets lost": sum(lost.offsets for each in written for lost in each.lost),
         "lag (messages)": session.ledger.lag_messages(),
+        "consumer group's offsets": written[-1].group_offsets if written else "unchanged",
         "seconds": round(sum(each.seconds for each in written), 3),
         **_sample(session, session.lake.bronze, [each.slice for each in written], "raw_json"),
         **_links(session, session.lake.bronze),

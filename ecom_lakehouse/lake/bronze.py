@@ -32,6 +32,7 @@ class BronzeSlice:
     files: int
     lost: tuple[OffsetRange, ...]
     kept: bool
+    group_offsets: str
     seconds: float
 
 
@@ -67,8 +68,8 @@ def write_bronze(session: WriterSession, slice_: Slice) -> BronzeSlice:
     session.ledger.mark_bronze(
         slice_.slice_id, _rows_by_partition(stored), size.bytes, lost, seconds, session.run_id
     )
-    commit_group_offsets(session.settings, slice_.ranges)
-    return BronzeSlice(slice_, stored.num_rows, size.bytes, size.files, lost, kept, seconds)
+    group_offsets = commit_group_offsets(session.settings, slice_.ranges) or "committed"
+    return BronzeSlice(slice_, stored.num_rows, size.bytes, size.files, lost, kept, group_offsets, seconds)
 
 
 def require_kafka_still_holds(session: WriterSession, slices: Sequence[Slice]) -> None:

@@ -24,7 +24,8 @@ def staged(spark: SparkSession, frame: DataFrame, lake_root: str, name: str) -> 
     uri = f"{lake_root.rstrip('/')}/_staging/{name}"
     frame.write.mode("overwrite").parquet(uri)
     try:
-        yield spark.read.parquet(uri)
+        # With its schema: an empty frame leaves no file that would tell it.
+        yield spark.read.schema(frame.schema).parquet(uri)
     finally:
         _remove(uri)
 

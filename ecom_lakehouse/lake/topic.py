@@ -72,17 +72,22 @@ def look_at_topic(settings: Settings) -> TopicSnapshot:
     )
 
 
-def commit_group_offsets(settings: Settings, ranges: tuple[OffsetRange, ...]) -> None:
-    """Tells Kafka how far Bronze has come, for lag monitors only: nothing here ever reads it back."""
+def commit_group_offsets(settings: Settings, ranges: tuple[OffsetRange, ...]) -> str | None:
+    """Tells Kafka how far Bronze has come, for lag monitors only: nothing here ever reads it back.
+
+    Gives why Kafka did not take it, None when it did: a monitor's number is no reason to stop the pipeline.
+    """
     offsets = [TopicPartition(each.topic, each.partition, each.end) for each in ranges]
-    if not offsets:
-        return
     admin = AdminClient(client_options(settings))
-    requests = admin.alter_consumer_group_offsets(
-        [ConsumerGroupTopicPartitions(CONSUMER_GROUP, offsets)], request_timeout=REQUEST_TIMEOUT_SECONDS
-    )
-    for request in requests.values():
-        request.result()
+    try:
+        requests = admin.alter_consumer_group_offsets(
+            [ConsumerGroupTopicPartitions(CONSUMER_GROUP, offsets)], request_timeout=REQUEST_TIMEOUT_SECONDS
+        )
+        for request in requests.values():
+            request.result()
+    except KafkaException as error:
+        return f"not committed: {error.args[0].str()}"
+    return None
 
 
 def _offsets(admin: AdminClient, partitions: list[TopicPartition], spec: OffsetSpec) -> dict[int, int]:

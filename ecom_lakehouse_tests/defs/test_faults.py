@@ -11,7 +11,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from ecom_lakehouse.defs import sensors
@@ -19,6 +19,7 @@ from ecom_lakehouse.errors import LedgerError, TopicError, WriterBusyError
 from ecom_lakehouse.lake.audit import audit
 from ecom_lakehouse.lake.ledger_rebuild import rebuild_from_bronze
 from ecom_lakehouse.lake.offsets import OffsetRange
+from ecom_lakehouse.lake.topic import CONSUMER_GROUP
 from ecom_lakehouse.lake.writer import take_right_to_write
 from ecom_lakehouse.stack.topic import create_topic
 from ecom_lakehouse_tests.pipeline import Pipeline, event, message, minute_ago
@@ -194,6 +195,18 @@ def test_offsets_that_expire_between_plan_and_read_are_lost_and_said_so(
     assert pipeline.ledger.lost_offsets(1) == [OffsetRange(pipeline.settings.topic, 0, 0, 2)]
 
 
+def test_a_slice_of_which_kafka_has_dropped_everything_is_finished_and_said_to_be_lost(
+    pipeline: Pipeline, produce: Produce
+) -> None:
+    send(produce, pipeline, event(), event())
+    slices = pipeline.plan()
+    expire(pipeline, before=2)
+    pipeline.run(slices)
+    assert states(pipeline) == ["done"]
+    assert pipeline.rows("bronze") == []
+    assert pipeline.ledger.lost_offsets_in_all() == 2
+
+
 def test_stored_rows_stay_when_kafka_no_longer_holds_them(
     pipeline: Pipeline, produce: Produce, kill: Kill
 ) -> None:
@@ -326,6 +339,17 @@ def test_the_audit_names_what_differs_and_the_hour_to_rebuild(pipeline: Pipeline
     assert report.rebuild_hours == [first.hour]
     pipeline.rebuild(first.hour)
     assert audit(pipeline.settings).passed
+
+
+def test_the_consumer_groups_offsets_follow_bronze_for_lag_monitors(
+    pipeline: Pipeline, produce: Produce
+) -> None:
+    send(produce, pipeline, event(), event())
+    pipeline.ingest()
+    admin = AdminClient({"bootstrap.servers": pipeline.settings.kafka_bootstrap_servers})
+    group = ConsumerGroupTopicPartitions(CONSUMER_GROUP)
+    offsets = admin.list_consumer_group_offsets([group])[CONSUMER_GROUP].result(20).topic_partitions
+    assert [each.offset for each in offsets if each.topic == pipeline.settings.topic] == [2]
 
 
 def states(pipeline: Pipeline) -> list[str]:

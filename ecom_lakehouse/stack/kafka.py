@@ -76,7 +76,14 @@ def _refuse_other_data(folder: Path) -> None:
 
 def _format(java: Sequence[str], properties: Path) -> None:
     cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    command = [*java, "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties)]
+    command = [
+        *java,
+        "kafka.tools.StorageTool",
+        "format",
+        f"--cluster-id={cluster_id}",
+        "-c",
+        str(properties),
+    ]
     done = subprocess.run(
         command,
         capture_output=True,

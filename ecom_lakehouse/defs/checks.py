@@ -11,7 +11,7 @@ from dagster_shared.utils.warnings import PreviewWarning
 
 from ecom_lakehouse.core import checks
 from ecom_lakehouse.core.checks import Check
-from ecom_lakehouse.defs.check_results import CheckResult, JudgedMaterialization
+from ecom_lakehouse.defs.check_results import CheckResult, JudgedMaterialization, latest_materialization
 from ecom_lakehouse.defs.partitions import hourly, partition_key
 from ecom_lakehouse.lake.bronze import BronzeSlice
 from ecom_lakehouse.lake.gold import GoldRefresh
@@ -148,12 +148,14 @@ def _tell_other_hours(
     for other, verdicts in verdicts_elsewhere(session.ledger, asset, hour).items():
         _announce(session, other, record(session.ledger, other, verdicts, session.run_id))
         for each in verdicts:
-            instance.report_runless_asset_event(_evaluation(other, each))
+            instance.report_runless_asset_event(_evaluation(instance, other, each))
 
 
-def _evaluation(hour: datetime, verdict: Verdict) -> dg.AssetCheckEvaluation:
+def _evaluation(instance: dg.DagsterInstance, hour: datetime, verdict: Verdict) -> dg.AssetCheckEvaluation:
+    asset_key = dg.AssetKey(verdict.check.asset)
     return dg.AssetCheckEvaluation(
-        asset_key=dg.AssetKey(verdict.check.asset),
+        asset_key=asset_key,
+        target_materialization_data=latest_materialization(instance, asset_key, partition_key(hour)),
         check_name=verdict.check.name,
         passed=verdict.passed,
         severity=_severity(verdict),

@@ -69,6 +69,14 @@ def test_every_check_gives_a_verdict_on_each_run_and_passes_when_all_is_well(
     assert failing(found) == set()
     assert all(each["passed"] for each in kept(pipeline, first.hour).values())
     assert len(kept(pipeline, first.hour)) == len(CHECKS)
+    for each in found.values():
+        # Dagster shows a verdict on a partition only where it is on the partition's latest materialisation.
+        (latest,) = pipeline.instance.fetch_materializations(
+            dg.AssetRecordsFilter(asset_key=each.asset_key, asset_partitions=[partition_key(first.hour)]),
+            limit=1,
+        ).records
+        assert each.target_materialization_data is not None
+        assert each.target_materialization_data.storage_id == latest.storage_id
 
 
 def test_every_rule_turns_its_own_check_red_and_no_other(pipeline: Pipeline, produce: Produce) -> None:

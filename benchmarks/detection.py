@@ -1,6 +1,6 @@
 """How well the rules find what was put into a shop's traffic, and into made-up series of other kinds.
 
-    python -m benchmarks.detection            # both parts, about 12 minutes on one core
+    python -m benchmarks.detection            # both parts, about 25 minutes on one core
     python -m benchmarks.detection shop --seeds 2
     python -m benchmarks.detection families
 

@@ -55,7 +55,8 @@ class Settings(BaseSettings):
     lake_root: str = Field("", description="The Delta tables' root, a folder or s3://…; $HOME/lake if empty.")
 
     cache: Path = Field(
-        PROJECT_ROOT / ".lakehouse" / "cache", description="Downloads of the local stack, shared by all homes."
+        PROJECT_ROOT / ".lakehouse" / "cache",
+        description="Downloads of the local stack, shared by all homes.",
     )
     maven_repository: str = Field("", description="Where Kafka's jars come from; Maven Central if empty.")
     min_free_disk_mb: int = Field(1024, ge=0, description="Disk that `run` wants to find and to keep free.")
@@ -250,7 +251,9 @@ class Settings(BaseSettings):
         values["api_key"] = "***" if self.api_key else ""
         values["webhook_secret"] = "***" if self.webhook_secret else ""
         if self.webhook_url:  # its path is often a secret itself
-            values["webhook_url"] = f"{urlsplit(self.webhook_url).scheme}://{urlsplit(self.webhook_url).hostname}/***"
+            values["webhook_url"] = (
+                f"{urlsplit(self.webhook_url).scheme}://{urlsplit(self.webhook_url).hostname}/***"
+            )
         values["kafka_options"] = {
             name: "***" if "password" in name or "sasl" in name else value
             for name, value in self.kafka_options.items()

@@ -45,5 +45,7 @@ def main() -> None:
     try:
         app()
     except LakehouseError as error:
-        Console(stderr=True).print(f"[bold red]refused:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        Console(stderr=True).print(
+            f"[bold red]refused:[/] {escape(str(error))}", highlight=False, soft_wrap=True
+        )
         sys.exit(2)

@@ -1,7 +1,7 @@
 """The stream of messages: events by the contract, with late, repeated and broken ones among them.
 
-Everything is drawn from one seed; only the times come from the clock that the caller passes in. So the same
-seed gives the same messages in the same order, but for their times.
+Everything is drawn from one seed; only the times, and the ids that begin with them, come from the clock that
+the caller passes in. So the same seed gives the same messages in the same order, but for those.
 """
 
 from __future__ import annotations
@@ -107,13 +107,13 @@ class EventStream:
         chance = self._dice.random
         user = shop.USERS[int(chance() * len(shop.USERS))]
         event = Event(
-            event_id=self._uuid(),
+            event_id=self._uuid(now_ms),
             event_version=1,
             event_type=event_type,
             event_time=timestamp(event_ms),
             ingest_time=timestamp(now_ms),
             user_id=user,
-            session_id=self._session(user),
+            session_id=self._session(user, now_ms),
             product_id=None,
             quantity=None,
             price=None,
@@ -147,18 +147,22 @@ class EventStream:
             event.event_version = str(event.event_version)
         return event
 
-    def _session(self, user: str) -> str:
+    def _session(self, user: str, now_ms: int) -> str:
         session = self._sessions.get(user)
         if session is None or self._dice.random() < NEW_SESSION_SHARE:
-            session = self._sessions[user] = self._uuid()
+            session = self._sessions[user] = self._uuid(now_ms)
         return session
 
-    def _uuid(self) -> str:
-        """A UUID of version 4 from the seed; `uuid.UUID` would take five times as long."""
-        bits = self._dice.getrandbits(128)
-        digits = f"{bits:032x}"
+    def _uuid(self, now_ms: int) -> str:
+        """A UUID of version 7: the clock's milliseconds, then bits from the seed.
+
+        The clock is in it so that a generator started again with its seed sends new events, not re-sends of the
+        old ones. `uuid.UUID` would take five times as long.
+        """
+        bits = self._dice.getrandbits(78)
+        clock, random_digits = f"{now_ms:012x}", f"{bits:020x}"
         variant = "89ab"[bits & 3]
-        return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+        return f"{clock[:8]}-{clock[8:]}-7{random_digits[1:4]}-{variant}{random_digits[4:7]}-{random_digits[7:19]}"
 
 
 def timestamp(at_ms: int) -> str:

@@ -33,6 +33,9 @@ def events(messages: list[Message]) -> list[dict[str, object]]:
     return [json.loads(message.value, parse_float=str) for message in messages]
 
 
+IDS = ("event_id", "session_id")
+
+
 def test_every_event_has_every_field_of_the_contract_in_its_order_and_its_user_as_key() -> None:
     _, messages = many(2000)
     for message, event in zip(messages, events(messages), strict=True):
@@ -49,7 +52,7 @@ def test_a_valid_event_fills_what_its_type_needs_and_nothing_else() -> None:
         assert (event["quantity"] is None) == (event["currency"] is None) == (money is None)
         assert (order is None) == (event["event_type"] != "purchase")
         assert event["event_time"] == event["ingest_time"] == "2027-01-15T08:00:00.123Z"
-        assert uuid.UUID(str(event["event_id"])).version == uuid.UUID(str(event["session_id"])).version == 4
+        assert uuid.UUID(str(event["event_id"])).version == uuid.UUID(str(event["session_id"])).version == 7
         if money is not None:
             assert re.fullmatch(r"\d+\.\d\d", str(money))
             assert event["currency"] == "EUR"
@@ -81,15 +84,20 @@ def test_a_product_costs_the_same_in_every_event_and_with_every_seed() -> None:
     assert all(len(seen) == 1 for seen in prices.values())
 
 
-def test_the_same_seed_makes_the_same_events_but_for_their_times() -> None:
+def test_the_same_seed_makes_the_same_events_but_for_their_times_and_ids() -> None:
     def timeless(now: int, seed: int) -> list[dict[str, object]]:
         return [
-            {name: value for name, value in event.items() if not name.endswith("_time")}
+            {name: value for name, value in event.items() if not name.endswith("_time") and name not in IDS}
             for event in events(many(3000, now=now, seed=seed)[1])
         ]
 
     assert timeless(NOW, 7) == timeless(NOW + 86_400_000, 7)
     assert timeless(NOW, 7) != timeless(NOW, 8)
+
+
+def test_a_generator_started_again_with_its_seed_sends_new_events() -> None:
+    first, again = ({each["event_id"] for each in events(many(3000, now=now)[1])} for now in (NOW, NOW + 5))
+    assert not first & again
 
 
 def test_rates_are_kept_and_the_tally_is_the_truth() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -179,10 +180,16 @@ def _silent(wanted: OffsetRange, position: int, problems: list[KafkaError]) -> T
     )
 
 
+# Called from C on purpose. A header key that isn't UTF-8 makes confluent-kafka give a list with holes *and* set an
+# error. A call from C looks for that and raises; the interpreter's own call, once it has become quick, does
+# not, and the holes crash the process a little later.
+_ask_for_headers = operator.methodcaller("headers")
+
+
 def _headers(message: Message) -> object:
     """The headers, asked for only once: after a failure another call could crash the process."""
     try:
-        return message.headers()
+        return _ask_for_headers(message)
     except (SystemError, UnicodeDecodeError):
         return UNREADABLE_HEADERS
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import psutil
 import psycopg
 import pytest
 from confluent_kafka import Producer
@@ -21,7 +21,7 @@ from ecom_lakehouse.lake.writer import lock_holder
 from ecom_lakehouse.settings import Settings
 from ecom_lakehouse.stack.environment import settings_environment
 from ecom_lakehouse.stack.ports import free_port
-from ecom_lakehouse.stack.processes import marked
+from ecom_lakehouse.stack.processes import kill_all, marked
 from ecom_lakehouse.stack.remote import stop_stack
 from ecom_lakehouse_tests.pipeline import event, message
 from ecom_lakehouse_tests.stack.conftest import wait_until
@@ -57,7 +57,7 @@ def test_events_become_kpis_though_everything_is_killed_in_the_middle_of_a_run(l
 
 @contextmanager
 def killed_stack(settings: Settings) -> Iterator[None]:
-    """The stack while it is up; at the end its supervisor is killed and all else goes with it."""
+    """The stack while it is up; at the end all of it is killed at once, the watcher that would end it in order too."""
     output = settings.home.parent / "output.txt"
     with output.open("wb") as file:
         process = subprocess.Popen(
@@ -76,7 +76,7 @@ def killed_stack(settings: Settings) -> Iterator[None]:
         assert process.poll() is None, output.read_text()
         yield
     finally:
-        process.send_signal(signal.SIGKILL)
+        kill_all([psutil.Process(process.pid), *marked(settings.home)])
         process.wait()
         wait_until(lambda: not marked(settings.home), "no process is left", 40)
 

@@ -256,7 +256,6 @@ def test_times_are_read_with_any_offset_and_as_utc_without(api: httpx.Client, mo
         ({"from": "yesterday"}, "from"),
         ({"from": "2026-02-30"}, "from"),
         ({"from": "1600000000"}, "from"),
-        ({"from": "0001-01-01T00:00:00+14:00"}, "from"),
         ({"from": "2026-01-31T25:00Z"}, "from"),
         ({"from": "2026-01-31T12:00Z", "to": "2026-01-31T12:00Z"}, "to"),
         ({"from": "2025-01-01", "to": "2026-01-01"}, "from"),

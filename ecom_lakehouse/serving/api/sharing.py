@@ -49,7 +49,7 @@ class SharedAnswers:
         async def collect(message: Message) -> None:
             messages.append(message)
 
-        await self._app(scope, _no_body, collect)
+        await self._app(scope, _empty_body(), collect)
         return messages, scope.get("route")
 
     def _forget(self, question: tuple[object, ...], done: asyncio.Task[Answer]) -> None:
@@ -57,5 +57,13 @@ class SharedAnswers:
             del self._under_way[question]
 
 
-async def _no_body() -> Message:
-    return {"type": "http.request", "body": b"", "more_body": False}
+def _empty_body() -> Receive:
+    """A request without a body, by somebody who never leaves: who streams an answer waits for that meanwhile."""
+    parts: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
+
+    async def receive() -> Message:
+        if not parts:
+            await asyncio.Event().wait()
+        return parts.pop()
+
+    return receive

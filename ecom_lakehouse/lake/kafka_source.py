@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as sf
 from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition
 from pyspark.sql.types import (
     ArrayType,
@@ -83,9 +83,9 @@ def read_ranges(spark: SparkSession, settings: Settings, ranges: Sequence[Offset
         .load()
     )
     # Sail takes a Python source's timestamps without a zone; the session's zone is UTC, and so are they.
-    timestamp = F.col("timestamp").cast("timestamp")
-    first, last = F.lit("1970-01-01").cast("timestamp"), F.lit("9999-12-31").cast("timestamp")
-    return messages.withColumn("timestamp", F.when(timestamp.between(first, last), timestamp))
+    timestamp = sf.col("timestamp").cast("timestamp")
+    first, last = sf.lit("1970-01-01").cast("timestamp"), sf.lit("9999-12-31").cast("timestamp")
+    return messages.withColumn("timestamp", sf.when(timestamp.between(first, last), timestamp))
 
 
 def earliest_offsets(settings: Settings, ranges: Sequence[OffsetRange]) -> dict[int, int]:

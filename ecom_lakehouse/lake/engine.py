@@ -21,7 +21,6 @@ from pyspark.sql import SparkSession
 
 from ecom_lakehouse import errors
 from ecom_lakehouse.errors import LakehouseError, SettingsError
-from ecom_lakehouse.lake.kafka_source import KafkaDataSource
 from ecom_lakehouse.settings import LOCALHOST, Settings
 
 SESSION_OPTIONS = {
@@ -48,7 +47,7 @@ _local_servers: dict[int, Any] = {}
 
 @contextmanager
 def spark_session(settings: Settings) -> Iterator[SparkSession]:
-    """A session of its own on the engine, time zone UTC, the `kafka` source known; stopped at the end.
+    """A session of its own on the engine, time zone UTC; stopped at the end.
 
     With `SPARK_REMOTE` set the session is on that server. Otherwise it is on this process's Sail, which the
     first session starts (0.1 s) and which ends with the process; sessions may follow each other or nest.
@@ -63,8 +62,6 @@ def spark_session(settings: Settings) -> Iterator[SparkSession]:
     try:
         for name, value in SESSION_OPTIONS.items():
             session.conf.set(name, value)
-        if settings.spark_remote is None:
-            session.dataSource.register(KafkaDataSource)
         yield session
     finally:
         session.stop()

@@ -21,15 +21,17 @@ MESSAGES = pa.schema(
         ("topic", pa.string()),
         ("partition", pa.int32()),
         ("offset", pa.int64()),
-        ("timestamp", pa.timestamp("us")),
+        ("timestamp", pa.timestamp("us", "UTC")),
         ("timestampType", pa.int32()),
         ("headers", pa.list_(pa.struct([("key", pa.string()), ("value", pa.binary())]))),
     ]
 )
-"""A batch of messages. Sail takes timestamps without a zone, and means UTC."""
+"""A batch of messages."""
 
 BATCH_MESSAGES = 8192
-BATCH_BYTES = 16 * 1024 * 1024
+BATCH_BYTES = 4 * 1024 * 1024
+"""Engines keep up to 16 batches ready between two steps: this bounds what they take."""
+
 POLL_SECONDS = 0.5
 SILENCE_SECONDS = 30.0
 
@@ -207,7 +209,7 @@ def _batch(wanted: OffsetRange, messages: list[Message]) -> pa.RecordBatch:
         pa.repeat(pa.scalar(wanted.partition, pa.int32()), count),
         pa.array([each.offset() for each in messages], pa.int64()),
         # As Spark has it, -1 ms stands for "none".
-        pc.multiply(pc.if_else(sane, milliseconds, -1), 1000).cast(pa.timestamp("us")),
+        pc.multiply(pc.if_else(sane, milliseconds, -1), 1000).cast(pa.timestamp("us", "UTC")),
         # librdkafka counts none, create, append from 0; Kafka itself, and Spark, from -1.
         pa.array([kind - 1 for kind, _ in kinds_and_times], pa.int32()),
         pa.array(headers, MESSAGES.field("headers").type)

@@ -1,20 +1,20 @@
 """Reading exact ranges of Kafka offsets as a Spark frame, the same on every engine.
 
-Spark has a source named `kafka`. Sail has none, so `KafkaDataSource` is one of the same name, options and
-schema on confluent-kafka; `read_ranges` asks either the same way.
+Spark has a source named `kafka`. Sail has none: there the messages come out of a `mapInArrow` on confluent-kafka,
+with the same columns. (Sail takes Python data sources too, but hands their batches on without letting go of
+Python's lock; whoever reads them in Python then waits for ever once 16 batches are on their way.)
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 from pyspark.sql import functions as sf
-from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition
 from pyspark.sql.types import (
     ArrayType,
     BinaryType,
@@ -69,23 +69,43 @@ def read_ranges(spark: SparkSession, settings: Settings, ranges: Sequence[Offset
     wanted = [each for each in ranges if each.offsets]
     if not wanted:
         return spark.createDataFrame([], MESSAGES)
-    clients = client_options(settings) if settings.spark_remote is None else java_client_options(settings)
+    if settings.spark_remote is None:
+        messages = _read_here(spark, settings, wanted)
+    else:
+        messages = _read_by_spark(spark, settings, wanted)
+    timestamp = sf.col("timestamp")
+    first, last = sf.lit("1970-01-01").cast("timestamp"), sf.lit("9999-12-31").cast("timestamp")
+    return messages.withColumn("timestamp", sf.when(timestamp.between(first, last), timestamp))
+
+
+def _read_here(spark: SparkSession, settings: Settings, ranges: Sequence[OffsetRange]) -> DataFrame:
+    """As many shares as there are cores, of about as many messages each, each read by a consumer of its own."""
+    client = client_options(settings)
+    messages = sum(each.offsets for each in ranges)
+    cores = len(os.sched_getaffinity(0))
+    shares = shared_out(ranges, min(cores, 1 + messages // MESSAGES_WORTH_A_READER))
+
+    def read(numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in numbers:
+            for number in batch["id"].to_pylist():
+                yield from kafka_batches.batches(client, shares[number])
+
+    return spark.range(0, len(shares), 1, len(shares)).mapInArrow(read, MESSAGES)
+
+
+def _read_by_spark(spark: SparkSession, settings: Settings, ranges: Sequence[OffsetRange]) -> DataFrame:
     read = spark.read.format("kafka")
-    for name, value in clients.items():
+    for name, value in java_client_options(settings).items():
         read = read.option(f"kafka.{name}", value)
-    messages = (
-        read.option("assign", _by_topic(wanted, None))
-        .option("startingOffsets", _by_topic(wanted, "start"))
-        .option("endingOffsets", _by_topic(wanted, "end"))
+    return (
+        read.option("assign", _by_topic(ranges, None))
+        .option("startingOffsets", _by_topic(ranges, "start"))
+        .option("endingOffsets", _by_topic(ranges, "end"))
         .option("kafka.isolation.level", "read_committed")
         .option("includeHeaders", "true")
         .option("failOnDataLoss", "true")
         .load()
     )
-    # Sail takes a Python source's timestamps without a zone; the session's zone is UTC, and so are they.
-    timestamp = sf.col("timestamp").cast("timestamp")
-    first, last = sf.lit("1970-01-01").cast("timestamp"), sf.lit("9999-12-31").cast("timestamp")
-    return messages.withColumn("timestamp", sf.when(timestamp.between(first, last), timestamp))
 
 
 def earliest_offsets(settings: Settings, ranges: Sequence[OffsetRange]) -> dict[int, int]:
@@ -117,57 +137,3 @@ def _by_topic(ranges: Sequence[OffsetRange], bound: str | None) -> str:
     if bound is None:
         return json.dumps({topic: [int(partition) for partition in of] for topic, of in topics.items()})
     return json.dumps(topics)
-
-
-class KafkaDataSource(DataSource):
-    """Spark's batch source `kafka` for engines without it.
-
-    It takes the options that `read_ranges` gives: `startingOffsets` and `endingOffsets` (JSON with every offset
-    spelled out), and `kafka.…`, librdkafka's by name. It always reads committed messages, headers included,
-    and always fails where messages are gone.
-    """
-
-    @classmethod
-    def name(cls) -> str:
-        """The name for `spark.read.format`."""
-        return "kafka"
-
-    def schema(self) -> pa.Schema:
-        """The columns of `MESSAGES`, as Arrow types: that is what Sail wants."""
-        return kafka_batches.MESSAGES
-
-    def reader(self, schema: StructType) -> DataSourceReader:
-        """A reader of the ranges in the options."""
-        return KafkaReader(dict(self.options))
-
-
-class KafkaReader(DataSourceReader):
-    """Reads offset ranges in as many shares as there are cores, each by a consumer of its own."""
-
-    def __init__(self, options: Mapping[str, str]) -> None:
-        # Engines may hand over options in lower case.
-        options = {name.lower(): value for name, value in options.items()}
-        self.ranges = _ranges(options["startingoffsets"], options["endingoffsets"])
-        self.client = {
-            name.removeprefix("kafka."): value for name, value in options.items() if name.startswith("kafka.")
-        }
-
-    def partitions(self) -> Sequence[InputPartition]:
-        """Shares of about as many messages each."""
-        messages = sum(each.offsets for each in self.ranges)
-        shares = min(len(os.sched_getaffinity(0)), 1 + messages // MESSAGES_WORTH_A_READER)
-        return [InputPartition(share) for share in shared_out(self.ranges, shares)]
-
-    def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
-        """The messages of one share, in batches of bounded bytes."""
-        return kafka_batches.batches(self.client, partition.value)
-
-
-def _ranges(starting: str, ending: str) -> list[OffsetRange]:
-    starts: dict[str, dict[str, Any]] = json.loads(starting)
-    ends: dict[str, dict[str, Any]] = json.loads(ending)
-    return [
-        OffsetRange(topic, int(partition), start, ends[topic][partition])
-        for topic, partitions in starts.items()
-        for partition, start in partitions.items()
-    ]

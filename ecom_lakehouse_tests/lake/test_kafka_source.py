@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
+import pyarrow as pa
 import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import (
@@ -22,7 +24,7 @@ from ecom_lakehouse.errors import LakehouseError, TopicError
 from ecom_lakehouse.lake import kafka_batches, kafka_source
 from ecom_lakehouse.lake.engine import refusal, spark_session
 from ecom_lakehouse.lake.kafka_clients import client_options
-from ecom_lakehouse.lake.kafka_source import MESSAGES, KafkaReader, earliest_offsets, read_ranges
+from ecom_lakehouse.lake.kafka_source import MESSAGES, earliest_offsets, read_ranges
 from ecom_lakehouse.lake.offsets import OffsetRange
 from ecom_lakehouse.settings import Settings
 from ecom_lakehouse_tests.conftest import Produce
@@ -88,15 +90,36 @@ def test_no_ranges_are_an_empty_frame(spark: SparkSession, settings: Settings) -
 
 
 def test_a_large_range_of_one_partition_is_read_once_by_several_readers(
-    spark: SparkSession, settings: Settings, topic: str, produce: Produce
+    spark: SparkSession, settings: Settings, topic: str, produce: Produce, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    shares = []
+    read = kafka_batches.batches
+
+    def counted(client: Mapping[str, str], ranges: Sequence[OffsetRange]) -> Iterator[pa.RecordBatch]:
+        shares.append(ranges)
+        return read(client, ranges)
+
+    monkeypatch.setattr(kafka_batches, "batches", counted)
     produce(topic, [(None, b"x")] * 50_000, 1)
-    wanted = OffsetRange(topic, 1, 0, 50_000)
-    reader = KafkaReader(
-        {"startingOffsets": f'{{"{topic}": {{"1": 0}}}}', "endingOffsets": f'{{"{topic}": {{"1": 50000}}}}'}
-    )
-    assert len(reader.partitions()) > 1
-    assert offsets(read_ranges(spark, settings, [wanted])) == [(1, offset) for offset in range(50_000)]
+    messages = read_ranges(spark, settings, [OffsetRange(topic, 1, 0, 50_000)])
+    assert offsets(messages) == [(1, offset) for offset in range(50_000)]
+    assert len(shares) == min(3, len(os.sched_getaffinity(0)))
+
+
+@pytest.mark.timeout(60)
+def test_any_number_of_batches_flow_into_a_python_function(
+    spark: SparkSession, settings: Settings, topic: str, produce: Produce, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka_batches, "BATCH_MESSAGES", 100)
+    produce(topic, [(None, b"x")] * 10_000, 1)
+
+    def slowly(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            time.sleep(0.002)
+            yield batch.select(["offset"])
+
+    messages = read_ranges(spark, settings, [OffsetRange(topic, 1, 0, 10_000)])
+    assert messages.mapInArrow(slowly, "offset LONG").count() == 10_000
 
 
 def test_keys_values_and_headers_come_as_they_are(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import secrets
@@ -12,10 +13,12 @@ from collections.abc import Sequence
 from importlib.metadata import distribution
 from pathlib import Path
 
+import psutil
 import psycopg
 
 from ecom_lakehouse.errors import StackError
 from ecom_lakehouse.settings import LOCALHOST, PROJECT_ROOT
+from ecom_lakehouse.stack.processes import kill_all
 from ecom_lakehouse.stack.service import Service
 
 MAJOR_VERSION = "18"
@@ -35,6 +38,7 @@ def postgres_service(folder: Path, port: int, *, options: Sequence[str] = ()) ->
 
     def prepare() -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        _end_orphans(data)
         version = data / "PG_VERSION"
         if not version.exists():
             _initialise(folder, data)
@@ -87,6 +91,22 @@ def administrator_url(folder: Path, port: int, database: str = "postgres") -> st
     """Where the server's administrator connects; the password lies in the data's folder, for its owner."""
     password = (folder / "administrator.password").read_text().strip()
     return f"postgresql://{ADMINISTRATOR}:{password}@{LOCALHOST}:{port}/{database}"
+
+
+def _end_orphans(data: Path) -> None:
+    """Kills the sessions that a killed server left behind: a busy one goes on, and no server starts beside it.
+
+    Known by their folder, for a session writes its title over its environment. While a server is among them
+    nothing is done: it is for Postgres to refuse a second one.
+    """
+    found = []
+    for process in psutil.process_iter(["name"]):
+        with contextlib.suppress(psutil.Error):
+            if process.info["name"] == "postgres" and process.cwd() == str(data.resolve()):
+                found.append(process)
+    with contextlib.suppress(psutil.Error):
+        if not any("-D" in process.cmdline() for process in found):
+            kill_all(found)
 
 
 def _initialise(folder: Path, data: Path) -> None:

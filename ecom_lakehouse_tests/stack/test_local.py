@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,46 +15,27 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from ecom_lakehouse.settings import LOCALHOST, Settings
 from ecom_lakehouse.stack.child import started
-from ecom_lakehouse.stack.environment import settings_environment
 from ecom_lakehouse.stack.jars import fetch_jars
 from ecom_lakehouse.stack.kafka import kafka_service
 from ecom_lakehouse.stack.ports import free_port, is_listening
 from ecom_lakehouse.stack.postgres import administrator_url, postgres_service
-from ecom_lakehouse.stack.processes import marked
+from ecom_lakehouse.stack.processes import marked, wait_gone
 from ecom_lakehouse.stack.remote import process_rows, stop_stack
 from ecom_lakehouse.stack.topic import create_topic
 from ecom_lakehouse_tests.stack.conftest import wait_until
-
-UP_SECONDS = 240
-PORTS = ("kafka", "postgres", "api", "dashboard", "dagster")
+from ecom_lakehouse_tests.stack.running import GONE_SECONDS, PORTS, own_settings, running_stack
 
 
 @pytest.fixture
 def local(tmp_path: Path) -> Iterator[Settings]:
     """Settings of a local stack on free ports; nothing of it outlives the test."""
-    ports = {f"{name}_port": free_port() for name in PORTS}
-    settings = Settings(_env_file=None, home=tmp_path / "home", **ports)
+    settings = own_settings(tmp_path / "home")
     yield settings
     stop_stack(settings.home)
 
 
 def test_all_services_come_up_answer_and_vanish_with_a_killed_supervisor(local: Settings) -> None:
-    output = local.home.parent / "output.txt"
-    with output.open("wb") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-c", "from ecom_lakehouse.cli import main; main()", "run"],
-            env={**os.environ, **settings_environment(local)},
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        wait_until(
-            lambda: "Everything is up" in output.read_text() or process.poll() is not None,
-            "all is up",
-            UP_SECONDS,
-        )
-        assert process.poll() is None, output.read_text()
+    with running_stack(local) as supervisor:
         assert {row.name: row.state for row in process_rows(local.home)} == dict.fromkeys(
             ("supervisor", "kafka", "postgres", "code-server", "webserver", "daemon", "api", "dashboard"),
             "ready",
@@ -64,16 +43,15 @@ def test_all_services_come_up_answer_and_vanish_with_a_killed_supervisor(local: 
         assert httpx.get(f"{local.api_url}/health").status_code == 200
         assert httpx.get(f"{local.dashboard_url}/_stcore/health").status_code == 200
         assert _loaded_definitions(local) == ["ecom_lakehouse"]
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    wait_until(
-        lambda: not [one for one in psutil.process_iter(["cmdline"]) if _names(one, local.home)],
-        "no process names the home",
-        40,
-    )
-    assert marked(local.home) == []
-    assert not [name for name in PORTS if is_listening(getattr(local, f"{name}_port"))]
+        supervisor.kill()
+        supervisor.wait()
+        wait_until(
+            lambda: not [one for one in psutil.process_iter(["cmdline"]) if _names(one, local.home)],
+            "no process names the home",
+            GONE_SECONDS,
+        )
+        assert marked(local.home) == []
+        assert not [name for name in PORTS if is_listening(getattr(local, f"{name}_port"))]
 
 
 def _loaded_definitions(settings: Settings) -> list[str]:
@@ -111,14 +89,22 @@ def test_kafka_goes_on_with_the_same_data_on_another_port(tmp_path: Path) -> Non
     assert message.value() == b"still here"
 
 
-def test_postgres_goes_on_with_the_same_data_after_it_was_killed(tmp_path: Path) -> None:
+def test_postgres_goes_on_with_the_same_data_after_it_was_killed_with_a_session_at_work(
+    tmp_path: Path,
+) -> None:
     folder, log, port = tmp_path / "postgres", tmp_path / "postgres.log", free_port()
     service = postgres_service(folder, port)
     with started(service, log, tmp_path) as child:
         with psycopg.connect(administrator_url(folder, port), autocommit=True) as connection:
             connection.execute("create table kept as select 42 as answer")
+        busy = psycopg.connect(administrator_url(folder, port), autocommit=True)
+        busy.pgconn.send_query(b"select count(*) from generate_series(1, 1000000000)")
+        session = psutil.Process(busy.info.backend_pid)
         assert child.running is not None
         os.kill(child.running.pid, signal.SIGKILL)
         wait_until(lambda: child.exit_code is not None, "postgres is dead")
+        assert wait_gone([session], 0.5) == [session], "a session at work outlives its server"
     with started(service, log, tmp_path), psycopg.connect(administrator_url(folder, port)) as connection:
+        assert wait_gone([session], 1) == []
         assert connection.execute("select answer from kept").fetchone() == (42,)
+    busy.close()

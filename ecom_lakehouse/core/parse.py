@@ -7,11 +7,12 @@ JSON is decoded message by message; what is regular about a column (the form of 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from operator import attrgetter
+from types import NoneType
 from typing import Any
 
 import msgspec
@@ -28,7 +29,6 @@ from ecom_lakehouse.core.contract import (
     PRICE_SCALE,
     TIMESTAMP_PATTERN,
     ColumnType,
-    Field,
     JsonType,
 )
 from ecom_lakehouse.core.drift import changed_type, new_field
@@ -47,6 +47,13 @@ ARROW_TYPES: dict[ColumnType, pa.DataType] = {
 MOST_DRIFTS = 20
 """The most new fields that are noted of one message."""
 
+PLAIN_NUMBER = 38
+"""The most characters of a number that Arrow is given as it is.
+
+Longer ones, and those with an exponent, are brought to a price's form first: Arrow reads wrong decimals from some,
+and crashes on others.
+"""
+
 _NAMES = {field.name for field in FIELDS}
 _JSON_TYPES: dict[JsonType, tuple[type, ...]] = {
     "string": (str,),
@@ -63,6 +70,7 @@ _JSON_TYPE_NAMES: dict[type, str] = {
 }
 _PLACES = Decimal(1).scaleb(-PRICE_SCALE)
 _PRICE_LIMIT = Decimal(10) ** (PRICE_PRECISION - PRICE_SCALE)
+_NO_PRICE = _PRICE_LIMIT
 _FIRST_INSTANT = pa.scalar(datetime.min.replace(tzinfo=UTC), TIMESTAMP_TYPE)
 _LAST_INSTANT = pa.scalar(datetime.max.replace(tzinfo=UTC), TIMESTAMP_TYPE)
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
@@ -98,9 +106,9 @@ def parse_events(texts: pa.Array) -> ParsedEvents:
     columns = {}
     for field in FIELDS:
         values = [*map(attrgetter(field.name), events)]
-        columns[field.name] = column = _TYPED[field.column_type](values)
-        if column.null_count > values.count(None):
-            _note_changed_types(drift, field, values)
+        for row, found in _taken_out(values, _JSON_TYPES[field.json_type]):
+            drift.setdefault(row, []).append(changed_type(field.name, _JSON_TYPE_NAMES[found]))
+        columns[field.name] = _TYPED[field.column_type](values)
     return ParsedEvents(is_object, columns, drift)
 
 
@@ -134,10 +142,14 @@ def _text(value: bytes | None) -> str | None:
 
 def _number(literal: str) -> Decimal | None:
     try:
-        return Decimal(literal)
+        number = Decimal(literal)
     except InvalidOperation:
         # an exponent beyond all bounds: no field of the contract can hold such a number
         return None
+    if len(literal) <= PLAIN_NUMBER and "e" not in literal and "E" not in literal:
+        return number
+    price = price_of(number)
+    return _NO_PRICE if price is None else price
 
 
 _FIELDS = [(field.name, Any, None) for field in FIELDS]
@@ -158,13 +170,15 @@ def _decoded(messages: Sequence[str]) -> tuple[list[Any], dict[int, list[str]]]:
     """The messages as objects with the contract's fields, and by row the names of fields it doesn't know."""
     events: list[Any] = []
     unknown: dict[int, list[str]] = {}
-    for row, message in enumerate(messages):
+    rest = iter(messages)
+    while len(events) < len(messages):
         try:
-            events.append(_decode_known(message))
+            # up to the first that is refused, which `rest` has then passed
+            events.extend(map(_decode_known, rest))
         except msgspec.ValidationError:
-            event = _decoded_otherwise(message)
-            events.append(event)
-            if event is not _NO_OBJECT and (names := _unknown_names(message)):
+            row = len(events)
+            events.append(_decoded_otherwise(messages[row]))
+            if events[row] is not _NO_OBJECT and (names := _unknown_names(messages[row])):
                 unknown[row] = names
         except (msgspec.DecodeError, RecursionError):
             events.append(_NO_OBJECT)
@@ -185,11 +199,18 @@ def _unknown_names(message: str) -> list[str]:
     return [name for name in _decode_names(message) if name not in _NAMES]
 
 
-def _note_changed_types(drift: dict[int, list[str]], field: Field, values: Sequence[Any]) -> None:
-    allowed = _JSON_TYPES[field.json_type]
-    for row, value in enumerate(values):
-        if value is not None and type(value) not in allowed:
-            drift.setdefault(row, []).append(changed_type(field.name, _JSON_TYPE_NAMES[type(value)]))
+def _taken_out(values: list[Any], allowed: tuple[type, ...]) -> list[tuple[int, type]]:
+    """Makes null what is of no allowed type, and says where it was and of which type."""
+    if set(map(type, values)) <= {*allowed, NoneType}:
+        return []
+    found = [
+        (row, each)
+        for row, each in enumerate(map(type, values))
+        if each not in allowed and each is not NoneType
+    ]
+    for row, _ in found:
+        values[row] = None
+    return found
 
 
 def _decoded_by_field(text: str) -> Any:
@@ -228,30 +249,32 @@ def _depth(text: str) -> int:
     return deepest
 
 
-def _strings(values: Sequence[Any]) -> pa.Array:
-    try:
-        strings = pa.array(values, pa.string())
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
-        strings = pa.array([value if type(value) is str else None for value in values], pa.string())
+# The columns take values of the field's JSON type, or None. Arrow reads a list ten times as fast as a look at
+# each value does, and refuses it as a whole where a value does not fit.
+
+
+def _strings(values: Sequence[str | None]) -> pa.Array:
+    strings = pa.array(values, pa.string())
     empty = pc.equal(strings, "")
     return pc.if_else(empty, None, strings) if pc.any(empty).as_py() else strings
 
 
-def _integers(values: Sequence[Any]) -> pa.Array:
-    return pa.array(
-        [value if type(value) is int and INT_MIN <= value <= INT_MAX else None for value in values],
-        pa.int32(),
-    )
+def _integers(values: Sequence[int | None]) -> pa.Array:
+    try:
+        return pa.array(values, pa.int32())
+    except (pa.ArrowInvalid, OverflowError):
+        fitting = [value if value is not None and INT_MIN <= value <= INT_MAX else None for value in values]
+        return pa.array(fitting, pa.int32())
 
 
-def _prices(values: Sequence[Any]) -> pa.Array:
-    return pa.array(
-        [
-            price_of(Decimal(value)) if type(value) is Decimal or type(value) is int else None
-            for value in values
-        ],
-        ARROW_TYPES["decimal(18,4)"],
-    )
+def _prices(values: Sequence[int | Decimal | None]) -> pa.Array:
+    column_type = ARROW_TYPES["decimal(18,4)"]
+    try:
+        return pa.array(values, column_type)
+    except pa.ArrowInvalid:
+        return pa.array(
+            [None if value is None else price_of(Decimal(value)) for value in values], column_type
+        )
 
 
 def _timestamps(values: Sequence[Any]) -> pa.Array:
@@ -278,7 +301,7 @@ def _day_exists(day: str) -> bool:
     return True
 
 
-_TYPED = {
+_TYPED: dict[ColumnType, Callable[[Sequence[Any]], pa.Array]] = {
     "string": _strings,
     "int": _integers,
     "timestamp": _timestamps,

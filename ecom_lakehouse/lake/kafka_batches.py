@@ -130,6 +130,9 @@ def _range_batches(
 
 def _pieces(messages: list[Message]) -> Iterator[list[Message]]:
     """The messages in runs of at most `BATCH_BYTES`, or of one message that is larger."""
+    if messages and sum(map(len, messages)) <= BATCH_BYTES:
+        yield messages
+        return
     piece: list[Message] = []
     size = 0
     for message in messages:

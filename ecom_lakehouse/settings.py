@@ -93,7 +93,7 @@ class Settings(BaseSettings):
         None, description="The first hourly partition; the hour of the first start if empty."
     )
     micro_batch_seconds: int = Field(60, ge=5, le=3600, description="A slice is cut at every such mark.")
-    slice_max_messages: int = Field(200_000, ge=1, description="The most messages one slice takes.")
+    slice_max_messages: int = Field(500_000, ge=1, description="The most messages one slice takes.")
     run_max_seconds: int = Field(1800, ge=60, description="A run that takes longer is ended.")
     slice_max_attempts: int = Field(5, ge=1, description="Tries before a slice waits for a person.")
     retry_base_seconds: float = Field(5.0, gt=0, description="Back-off after the first failure; it doubles.")

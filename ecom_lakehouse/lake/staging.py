@@ -22,7 +22,7 @@ def staged(spark: SparkSession, frame: DataFrame, lake_root: str, name: str) -> 
     A killed run leaves the folder behind, and the next run of the same name overwrites it.
     """
     uri = f"{lake_root.rstrip('/')}/_staging/{name}"
-    frame.write.mode("overwrite").parquet(uri)
+    frame.write.mode("overwrite").option("compression", "snappy").parquet(uri)
     try:
         # With its schema: an empty frame leaves no file that would tell it.
         yield spark.read.schema(frame.schema).parquet(uri)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -11,22 +14,29 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from ecom_lakehouse.defs import sensors
 from ecom_lakehouse.errors import LedgerError, TopicError, WriterBusyError
+from ecom_lakehouse.lake import kafka_batches
 from ecom_lakehouse.lake.audit import audit
 from ecom_lakehouse.lake.ledger_rebuild import rebuild_from_bronze
 from ecom_lakehouse.lake.offsets import OffsetRange
 from ecom_lakehouse.lake.topic import CONSUMER_GROUP
 from ecom_lakehouse.lake.writer import take_right_to_write
+from ecom_lakehouse.settings import LOCALHOST, Settings
+from ecom_lakehouse.stack.child import started
+from ecom_lakehouse.stack.jars import fetch_jars
+from ecom_lakehouse.stack.kafka import kafka_service
+from ecom_lakehouse.stack.ports import free_port
 from ecom_lakehouse.stack.topic import create_topic
 from ecom_lakehouse_tests.pipeline import Pipeline, event, message, minute_ago
 
 Produce = Callable[..., None]
 Kill = Callable[[str, str], None]
 TABLES = ("bronze", "silver", "quarantine")
+MANY = 24_000
 
 
 def send(produce: Produce, pipeline: Pipeline, *events: dict | bytes | None, partition: int = 0) -> None:
@@ -87,6 +97,60 @@ def test_a_killed_run_is_finished_by_the_next_one(
     assert [len(pipeline.rows(table)) for table in TABLES] == [4, 2, 1]
     assert pipeline.kpi("revenue") == Decimal(20)
     assert audit(pipeline.settings).passed
+
+
+def test_a_broker_killed_in_the_middle_of_a_read_costs_an_attempt_and_no_message(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = kafka_service(tmp_path / "kafka", free_port(), fetch_jars(settings))
+    settings = settings.model_copy(update={"kafka_bootstrap_servers": f"{LOCALHOST}:{service.port}"})
+    pipeline = Pipeline(settings)
+    with started(service, tmp_path / "kafka.log", tmp_path) as broker:
+        create_topic(settings)
+        # more than a consumer fetches ahead
+        producer = Producer({"bootstrap.servers": settings.kafka_bootstrap_servers, "linger.ms": 50})
+        for number in range(MANY):
+            producer.produce(settings.topic, value=b"%d" % number + b"x" * 2000, partition=0)
+            producer.poll(0)
+        assert producer.flush(60) == 0
+        slices = pipeline.plan()
+        assert broker.running is not None
+        pid, batch = broker.running.pid, kafka_batches._batch
+
+        def batch_without_a_broker(*given):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            return batch(*given)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(kafka_batches, "SILENCE_SECONDS", 2.0)
+            patch.setattr(kafka_batches, "_batch", batch_without_a_broker)
+            result = pipeline.run(slices, fails=True)
+        failure = next(each for each in result.all_events if each.is_step_failure).step_failure_data.error
+        assert "the next attempt starts the slice anew" in str(failure)
+        assert pipeline.rows("bronze") == []
+    with started(service, tmp_path / "kafka.log", tmp_path):
+        pipeline.finish()
+        assert [row["kafka_offset"] for row in pipeline.rows("bronze")] == list(range(MANY))
+        assert audit(settings).passed
+    pipeline.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a mount space of its own, by unshare")
+def test_a_full_disk_costs_an_attempt_and_leaves_the_table_as_it_was(
+    pipeline: Pipeline, produce: Produce, tmp_path: Path
+) -> None:
+    send(produce, pipeline, *(secrets.token_hex(1000).encode() for _ in range(8000)))
+    settings = tmp_path / "settings.json"
+    settings.write_text(pipeline.settings.model_dump_json())
+    module = "ecom_lakehouse_tests.defs.full_disk_run"
+    ended = subprocess.run(
+        ["unshare", "--map-root-user", "--mount", sys.executable, "-m", module, str(settings)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ended.returncode == 0, ended.stderr[-3000:]
 
 
 def test_no_stale_minute_stays_when_a_rebuild_dies_between_silver_and_gold(

@@ -145,6 +145,8 @@ def settings(
         api_postgres_url=postgres_server.url(empty_database, role="lakehouse_api"),
         dagster_postgres_url=postgres_server.url("dagster"),
         topic="ecom.events." + empty_database.replace("_", "-"),
+        # where nobody answers, though the developer's own stack may be running
+        dagster_port=free_port(),
     )
 
 

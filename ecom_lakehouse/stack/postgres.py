@@ -38,7 +38,7 @@ def postgres_service(folder: Path, port: int, *, options: Sequence[str] = ()) ->
 
     def prepare() -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        _end_orphans(data)
+        _clear_away_killed_server(data)
         version = data / "PG_VERSION"
         if not version.exists():
             _initialise(folder, data)
@@ -93,20 +93,29 @@ def administrator_url(folder: Path, port: int, database: str = "postgres") -> st
     return f"postgresql://{ADMINISTRATOR}:{password}@{LOCALHOST}:{port}/{database}"
 
 
-def _end_orphans(data: Path) -> None:
-    """Kills the sessions that a killed server left behind: a busy one goes on, and no server starts beside it.
+def _clear_away_killed_server(data: Path) -> None:
+    """Ends what a killed server left behind, which keeps the next one from starting.
 
-    Known by their folder, for a session writes its title over its environment. While a server is among them
-    nothing is done: it is for Postgres to refuse a second one.
+    A busy session goes on without its server. And the server's id may be taken still, by itself until somebody
+    has reaped it, or by another program since: its lock file then seems to be a living server's. While the
+    server is alive nothing is done: it is for Postgres to refuse a second one.
     """
-    found = []
-    for process in psutil.process_iter(["name"]):
-        with contextlib.suppress(psutil.Error):
-            if process.info["name"] == "postgres" and process.cwd() == str(data.resolve()):
-                found.append(process)
-    with contextlib.suppress(psutil.Error):
-        if not any("-D" in process.cmdline() for process in found):
-            kill_all(found)
+    lock = data / "postmaster.pid"
+    there = [process for process in psutil.process_iter(["name"]) if _serves(process, data)]
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        server = int(lock.read_text().split("\n", 1)[0])
+        if server in [process.pid for process in there]:
+            return
+        lock.unlink()
+    kill_all(there)
+
+
+def _serves(process: psutil.Process, data: Path) -> bool:
+    """Whether it is a living process of Postgres on this data: its environment is overwritten by its title."""
+    try:
+        return bool(process.info["name"] == "postgres" and process.cwd() == str(data.resolve()))
+    except psutil.Error:
+        return False
 
 
 def _initialise(folder: Path, data: Path) -> None:

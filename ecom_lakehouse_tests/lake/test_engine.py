@@ -15,6 +15,7 @@ from pyspark.sql import functions as sf
 from ecom_lakehouse.errors import SettingsError
 from ecom_lakehouse.lake.engine import spark_session
 from ecom_lakehouse.settings import Settings
+from ecom_lakehouse_tests.stack.conftest import wait_until
 
 settings = Settings(_env_file=None)
 
@@ -49,11 +50,11 @@ def test_sessions_follow_each_other_and_nest() -> None:
 def test_a_session_leaves_no_threads_behind() -> None:
     with spark_session(settings) as spark:
         spark.range(1).count()
-    before = {thread.name for thread in threading.enumerate()}
+    before = threading.active_count()
     for _ in range(3):
         with spark_session(settings) as spark:
             spark.range(1).count()
-    assert {thread.name for thread in threading.enumerate()} <= before
+    wait_until(lambda: threading.active_count() <= before, "the sessions' threads have ended", 10)
 
 
 def test_a_session_ends_with_what_went_wrong_inside() -> None:

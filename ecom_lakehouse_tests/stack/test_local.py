@@ -14,7 +14,7 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from ecom_lakehouse.settings import LOCALHOST, Settings
-from ecom_lakehouse.stack.child import started
+from ecom_lakehouse.stack.child import Child, started
 from ecom_lakehouse.stack.jars import fetch_jars
 from ecom_lakehouse.stack.kafka import kafka_service
 from ecom_lakehouse.stack.ports import free_port, is_listening
@@ -108,3 +108,18 @@ def test_postgres_goes_on_with_the_same_data_after_it_was_killed_with_a_session_
         assert wait_gone([session], 1) == []
         assert connection.execute("select answer from kept").fetchone() == (42,)
     busy.close()
+
+
+def test_postgres_starts_though_nobody_has_reaped_the_killed_one(tmp_path: Path) -> None:
+    folder, log, port = tmp_path / "postgres", tmp_path / "postgres.log", free_port()
+    service = postgres_service(folder, port)
+    child = Child(service, log, tmp_path)
+    child.start()
+    child.wait_ready()
+    assert child.running is not None
+    dead = psutil.Process(child.running.pid)
+    dead.kill()
+    wait_until(lambda: dead.status() == psutil.STATUS_ZOMBIE, "postgres is dead, its id still taken")
+    with started(service, log, tmp_path), psycopg.connect(administrator_url(folder, port)) as connection:
+        assert connection.execute("select 42").fetchone() == (42,)
+    child.reap()

@@ -32,8 +32,9 @@ def backtest(
 
     from rich.console import Console
 
+    from ecom_lakehouse.core.detection.rules import kind_of
     from ecom_lakehouse.serving.backtest import check_picture, draw, read_series, score, summary, write_scored
-    from ecom_lakehouse.serving.detectors import backtest_detector
+    from ecom_lakehouse.serving.detectors import backtest_detector, backtest_kind
     from ecom_lakehouse.settings import load_settings
 
     settings = load_settings()
@@ -46,4 +47,9 @@ def backtest(
     write_scored(scored, output)
     if plot is not None:
         draw(scored, plot, title=f"{file.name}: {judge.rule}")
-    Console(stderr=True).print(summary(scored, judge.rule), highlight=False, soft_wrap=True, markup=False)
+    said = [summary(scored, judge.rule)]
+    if metric is not None and backtest_kind(metric, has_support) is not kind_of(metric):
+        said.append(
+            f"There is no column support, so {metric} is judged as a series of which nothing is known."
+        )
+    Console(stderr=True).print("\n".join(said), highlight=False, soft_wrap=True, markup=False)

@@ -39,9 +39,15 @@ def backtest_detector(
         parameters["min_support"] = min_support(settings, metric)
     parameters.update(_changes(changes))
     try:
-        return detector(rule, kind_of(metric) if metric else Kind.GAUGE, parameters)
+        return detector(rule, backtest_kind(metric, has_support), parameters)
     except ValueError as error:
         raise SettingsError(str(error)) from None
+
+
+def backtest_kind(metric: str | None, has_support: bool) -> Kind:
+    """The kind that a file is judged as: nobody knows how a ratio scatters without its denominator."""
+    kind = Kind.GAUGE if metric is None else kind_of(metric)
+    return Kind.GAUGE if kind is Kind.RATIO and not has_support else kind
 
 
 def rule_parameters(settings: Settings, rule: str) -> dict[str, Any]:

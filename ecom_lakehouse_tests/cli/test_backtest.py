@@ -152,3 +152,18 @@ def test_a_metric_is_judged_as_its_kind(tmp_path: Path) -> None:
     counts[350] = 0
     text = "timestamp,value\n" + "".join(f"{1767571200 + 60 * n},{value}\n" for n, value in enumerate(counts))
     assert rows_of(backtest(tmp_path, text, "--metric", "events_total"))[350]["severity"] == "critical"
+
+
+@pytest.mark.parametrize("metric", ["purchase_conversion", "add_to_cart_rate", "checkout_rate"])
+def test_a_ratio_that_collapses_alarms_without_its_denominator_too(tmp_path: Path, metric: str) -> None:
+    ratios = np.random.default_rng(1).binomial(700, 0.05, 400) / 700
+    ratios[350:] = 0.0
+    text = "timestamp,value\n" + "".join(f"{1767571200 + 60 * n},{one}\n" for n, one in enumerate(ratios))
+    result = backtest(tmp_path, text, "--metric", metric)
+    rows = rows_of(result)
+    assert rows[350]["severity"] != "none"
+    assert {row["severity"] for row in rows[:350]} == {"none"}
+    assert f"no column support, so {metric} is judged as a series of which nothing is known" in result.stderr
+    plain = backtest(tmp_path, text)
+    assert rows_of(plain) == rows
+    assert "no column support" not in plain.stderr

@@ -40,10 +40,11 @@ def backtest(
     settings = load_settings()
     if plot is not None:
         check_picture(plot)
-    rows = read_series(file, ZoneInfo(settings.detector_time_zone))
+    zone = ZoneInfo(settings.detector_time_zone)
+    rows = read_series(file, zone)
     has_support = any(row.support is not None for row in rows)
     judge = backtest_detector(settings, rule, metric, parameters or [], has_support)
-    scored = score(rows, judge)
+    scored = score(rows, judge, zone)
     write_scored(scored, output)
     if plot is not None:
         draw(scored, plot, title=f"{file.name}: {judge.rule}")
@@ -52,4 +53,6 @@ def backtest(
         said.append(
             f"There is no column support, so {metric} is judged as a series of which nothing is known."
         )
+    if metric is not None and any(row.value is None for row in rows):
+        said.append("Blanks are left out here; live, a minute without events counts as 0: write 0 for such.")
     Console(stderr=True).print("\n".join(said), highlight=False, soft_wrap=True, markup=False)

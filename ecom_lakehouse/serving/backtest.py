@@ -75,8 +75,8 @@ def read_series(file: Path, zone: tzinfo = UTC) -> list[Row]:
             raise ServingError(f"{file}, line {lines.line_num}: {error}") from None
 
 
-def score(rows: Sequence[Row], judge: Detector) -> Scored:
-    """Every row judged by what stands above it, nothing below.
+def score(rows: Sequence[Row], judge: Detector, zone: tzinfo = UTC) -> Scored:
+    """Every row judged by what stands above it, nothing below, at its time on the clocks of `zone`.
 
     The clock never goes back: a row that is not later than one above it is judged at that one's time.
     """
@@ -87,7 +87,7 @@ def score(rows: Sequence[Row], judge: Detector) -> Scored:
         if clock is not None and row.timestamp <= clock:
             out_of_order += 1
         clock = row.timestamp if clock is None else max(clock, row.timestamp)
-        verdicts.append(judge.observe(clock, row.value, row.support))
+        verdicts.append(judge.observe(clock.astimezone(zone), row.value, row.support))
     return Scored(list(rows), verdicts, out_of_order, time.perf_counter() - begun)
 
 
@@ -237,7 +237,7 @@ def _timestamp(text: str, zone: tzinfo) -> datetime:
         seconds = float(text)
     except ValueError:
         timestamp = datetime.fromisoformat(text.replace("/", "-"))
-        return timestamp if timestamp.tzinfo is not None else timestamp.replace(tzinfo=zone)
+        return (timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=zone)).astimezone(UTC)
     if abs(seconds) >= EPOCH_MILLISECONDS:
         seconds /= 1000.0
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)

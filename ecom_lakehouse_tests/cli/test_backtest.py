@@ -6,6 +6,7 @@ import csv
 import io
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from ecom_lakehouse.cli import app
 from ecom_lakehouse.core.detection import RULES
 from ecom_lakehouse.errors import LakehouseError, ServingError, SettingsError
 from ecom_lakehouse.serving.backtest import read_series
+from ecom_lakehouse.settings import Settings
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 
@@ -145,6 +147,36 @@ def test_a_parameter_changes_the_verdict(tmp_path: Path) -> None:
         for z in (3, 1e6)
     ]
     assert severities == ["warn", "none"]
+
+
+def test_every_stamp_is_judged_by_the_shops_clock_whatever_its_offset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(1)
+    times = [START + timedelta(minutes=10 * n) for n in range(1000)]
+    values = [100 + 90 * np.sin(at.hour / 24 * 6.28) * (at.weekday() < 5) + rng.normal() for at in times]
+    monkeypatch.setattr(
+        "ecom_lakehouse.settings.load_settings",
+        lambda: Settings(detector_time_zone="America/New_York", _env_file=None),  # type: ignore[call-arg]
+    )
+    scores = []
+    for zone in ("UTC", "America/New_York"):
+        lines = [
+            f"{at.astimezone(ZoneInfo(zone)).isoformat()},{value}"
+            for at, value in zip(times, values, strict=True)
+        ]
+        rows = rows_of(backtest(tmp_path, "\n".join(["timestamp,value", *lines])))
+        assert [f"{row['timestamp']},{row['value']}" for row in rows] == lines
+        scores.append([row["baseline"] for row in rows])
+    assert scores[0] == scores[1]
+
+
+def test_the_summary_says_what_a_blank_would_be_live(tmp_path: Path) -> None:
+    text = "timestamp,value\n1767571200,5\n1767571260,\n"
+    assert (
+        "live, a minute without events counts as 0" in backtest(tmp_path, text, "--metric", "revenue").stderr
+    )
+    assert "live" not in backtest(tmp_path, text).stderr
 
 
 def test_a_metric_is_judged_as_its_kind(tmp_path: Path) -> None:

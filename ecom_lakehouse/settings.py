@@ -92,7 +92,9 @@ class Settings(BaseSettings):
     start_hour: AwareDatetime | None = Field(
         None, description="The first hourly partition; the hour of the first start if empty."
     )
-    micro_batch_seconds: int = Field(60, ge=5, le=3600, description="A slice is cut at every such mark.")
+    micro_batch_seconds: int = Field(
+        60, ge=5, le=3600, description="A slice is cut at every such mark, later by CLOSE_GRACE_SECONDS."
+    )
     slice_max_messages: int = Field(500_000, ge=1, description="The most messages one slice takes.")
     run_max_seconds: int = Field(1800, ge=60, description="A run that takes longer is ended.")
     slice_max_attempts: int = Field(5, ge=1, description="Tries before a slice waits for a person.")

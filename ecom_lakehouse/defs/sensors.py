@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import dagster as dg
 
@@ -93,7 +92,7 @@ def next_work(instance: dg.DagsterInstance, ledger: Ledger, settings: Settings) 
                 "`lakehouse status` says why."
             )
         return undone
-    if not plan_is_due(ledger.last_slice(), datetime.now(UTC), waiting.messages, settings):
+    if not plan_is_due(ledger.last_slice(), snapshot.seen_at, waiting.messages, settings):
         return f"The next slice is cut at the next mark; {waiting.messages} messages wait."
     require_ledger_knows_bronze(ledger, Lake(settings))
     planned = plan_slice(ledger, waiting, settings)

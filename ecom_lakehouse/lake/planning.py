@@ -134,4 +134,5 @@ def _shares(waiting: Mapping[int, int], bound: int) -> dict[int, int]:
 
 
 def _mark(moment: datetime, settings: Settings) -> int:
-    return int(moment.timestamp() // settings.micro_batch_seconds)
+    """Marks lie behind the minute's end by the grace: a slice then closes the minute that has just ended."""
+    return int((moment.timestamp() - settings.close_grace_seconds) // settings.micro_batch_seconds)

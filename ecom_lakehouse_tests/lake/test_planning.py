@@ -154,11 +154,13 @@ def test_the_ledger_takes_no_range_that_leaves_a_gap(ledger: Ledger, settings: S
         ledger.add_ranges(2, "first", [OffsetRange(settings.topic, 0, 11, 20)], {0: 11})
 
 
-def test_a_slice_is_due_at_every_mark(settings: Settings, ledger: Ledger) -> None:
+def test_a_slice_is_due_once_the_minute_that_ended_may_close(settings: Settings, ledger: Ledger) -> None:
     last = plan(ledger, settings, topic_at(settings, {0: 10}, seen_at=NOON))
+    next_minute = NOON.replace(minute=1, second=0)
+    grace = timedelta(seconds=settings.close_grace_seconds)
     assert plan_is_due(None, NOON, 0, settings)
-    assert not plan_is_due(last, NOON + timedelta(seconds=49), 5, settings)
-    assert plan_is_due(last, NOON + timedelta(seconds=50), 5, settings)
+    assert not plan_is_due(last, next_minute + grace - timedelta(milliseconds=1), 5, settings)
+    assert plan_is_due(last, next_minute + grace, 5, settings)
 
 
 def test_more_than_a_slice_waiting_is_due_at_once(settings: Settings, ledger: Ledger) -> None:

@@ -34,7 +34,8 @@ def main() -> None:
 
 
 def _told(done: int, total: int) -> None:
-    sys.stderr.write(f"\rSpark's jars: {done / 1e6:,.0f} of {total / 1e6:,.0f} MB")
+    if sys.stderr.isatty() or done == total:
+        sys.stderr.write(f"\rSpark's jars: {done / 1e6:,.0f} of {total / 1e6:,.0f} MB")
     if done == total:
         sys.stderr.write("\n")
 

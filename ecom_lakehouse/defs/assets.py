@@ -8,7 +8,7 @@ from ecom_lakehouse.core import schemas
 from ecom_lakehouse.defs import checks, lineage, metadata
 from ecom_lakehouse.defs.partitions import hour_of, hourly
 from ecom_lakehouse.defs.resources import WRITER_POOL
-from ecom_lakehouse.defs.work import slices_of_run
+from ecom_lakehouse.defs.work import failure_recorded, slices_of_run
 from ecom_lakehouse.lake.bronze import write_bronze
 from ecom_lakehouse.lake.gold import refresh_gold
 from ecom_lakehouse.lake.session import WriterSession
@@ -55,12 +55,13 @@ def bronze_events(
     context: dg.AssetExecutionContext, writer: dg.ResourceParam[WriterSession]
 ) -> dg.MaterializeResult:
     """Kafka → Bronze, slice by slice."""
-    written = [write_bronze(writer, slice_) for slice_ in slices_of_run(context, writer, "bronze")]
-    hour = hour_of(context.partition_key)
-    return dg.MaterializeResult(
-        metadata=metadata.of_bronze(writer, hour, written),
-        check_results=checks.on_bronze(context.instance, writer, hour, written),
-    )
+    with failure_recorded(writer):
+        written = [write_bronze(writer, slice_) for slice_ in slices_of_run(context, writer, "bronze")]
+        hour = hour_of(context.partition_key)
+        return dg.MaterializeResult(
+            metadata=metadata.of_bronze(writer, hour, written),
+            check_results=checks.on_bronze(context.instance, writer, hour, written),
+        )
 
 
 @dg.multi_asset(
@@ -99,18 +100,19 @@ def silver_and_quarantine(
     context: dg.AssetExecutionContext, writer: dg.ResourceParam[WriterSession]
 ) -> Iterator[dg.MaterializeResult]:
     """Bronze → Silver and Quarantine, each slice judged once."""
-    written = [write_silver(writer, slice_) for slice_ in slices_of_run(context, writer, "silver")]
-    hour = hour_of(context.partition_key)
-    yield dg.MaterializeResult(
-        asset_key=QUARANTINE,
-        metadata=metadata.of_quarantine(writer, hour, written),
-        check_results=checks.on_quarantine(writer, hour, written),
-    )
-    yield dg.MaterializeResult(
-        asset_key=SILVER,
-        metadata=metadata.of_silver(writer, hour, written),
-        check_results=checks.on_silver(context.instance, writer, hour, written),
-    )
+    with failure_recorded(writer):
+        written = [write_silver(writer, slice_) for slice_ in slices_of_run(context, writer, "silver")]
+        hour = hour_of(context.partition_key)
+        yield dg.MaterializeResult(
+            asset_key=QUARANTINE,
+            metadata=metadata.of_quarantine(writer, hour, written),
+            check_results=checks.on_quarantine(writer, hour, written),
+        )
+        yield dg.MaterializeResult(
+            asset_key=SILVER,
+            metadata=metadata.of_silver(writer, hour, written),
+            check_results=checks.on_silver(context.instance, writer, hour, written),
+        )
 
 
 @dg.asset(
@@ -132,10 +134,11 @@ def kpi_minute(
     context: dg.AssetExecutionContext, writer: dg.ResourceParam[WriterSession]
 ) -> dg.MaterializeResult:
     """Silver → Gold, every dirty minute."""
-    slices = list(slices_of_run(context, writer, "gold"))
-    refreshed = refresh_gold(writer, slices)
-    hour = hour_of(context.partition_key)
-    return dg.MaterializeResult(
-        metadata=metadata.of_gold(writer, slices, refreshed),
-        check_results=checks.on_gold(context.instance, writer, hour, refreshed),
-    )
+    with failure_recorded(writer):
+        slices = list(slices_of_run(context, writer, "gold"))
+        refreshed = refresh_gold(writer, slices)
+        hour = hour_of(context.partition_key)
+        return dg.MaterializeResult(
+            metadata=metadata.of_gold(writer, slices, refreshed),
+            check_results=checks.on_gold(context.instance, writer, hour, refreshed),
+        )

@@ -37,15 +37,20 @@ def slices_of_run(context: dg.AssetExecutionContext, session: WriterSession, lay
         context.log.info(
             f"{layer}: slice {slice_.slice_id}, {slice_.next_layer} is next, attempt {slice_.attempts}"
         )
-        with failure_recorded(session, slice_):
-            yield slice_
+        session.in_hand = slice_
+        yield slice_
+    session.in_hand = None
 
 
 @contextmanager
-def failure_recorded(session: WriterSession, slice_: Slice) -> Iterator[None]:
-    """Leaves in the ledger why a slice failed, and lets the failure pass on."""
+def failure_recorded(session: WriterSession) -> Iterator[None]:
+    """Leaves in the ledger why a step failed, and lets the failure pass on; the whole body of an asset is in it.
+
+    It stands at the slice in hand, or at the first that the run leaves unfinished where none was.
+    """
     try:
         yield
     except Exception as error:
-        session.ledger.record_error(slice_.slice_id, f"{type(error).__name__}: {error}")
+        at = [session.in_hand.slice_id] if session.in_hand else session.slice_ids or []
+        session.ledger.record_error(at, f"{type(error).__name__}: {error}")
         raise

@@ -280,9 +280,13 @@ class Ledger:
         )
         return bool(row["due"])
 
-    def record_error(self, slice_id: int, message: str) -> None:
-        """Remembers why the last try of a slice failed."""
-        self._run("update lake.slices set last_error = %s where slice_id = %s", (message[:4000], slice_id))
+    def record_error(self, slice_ids: Sequence[int], message: str) -> None:
+        """Remembers why the last try of these slices failed, at the first of them that is unfinished."""
+        self._run(
+            "update lake.slices set last_error = %s where slice_id ="
+            " (select min(slice_id) from lake.slices where slice_id = any(%s) and next_layer is not null)",
+            (message[:4000], list(slice_ids)),
+        )
 
     def hold(self, slice_id: int, reason: str, layer: Layer) -> None:
         """Holds a slice: a blocking check on `layer` failed, which is written anew once a person releases it."""

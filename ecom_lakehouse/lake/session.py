@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ecom_lakehouse.lake.database import connect
 from ecom_lakehouse.lake.engine import spark_session
-from ecom_lakehouse.lake.ledger import Ledger
+from ecom_lakehouse.lake.ledger import Ledger, Slice
 from ecom_lakehouse.lake.tables import Lake
 from ecom_lakehouse.lake.writer import RightToWrite, take_right_to_write
 from ecom_lakehouse.settings import Settings
@@ -25,7 +25,7 @@ WAIT_FOR_WRITER_SECONDS = 60.0
 class WriterSession:
     """One run's hold on the lake, from its first read to its last mark.
 
-    `slice_ids` is what the run works on, fixed by its first step.
+    `slice_ids` is what the run works on, fixed by its first step; `in_hand` the one that is being written.
     """
 
     settings: Settings
@@ -34,6 +34,7 @@ class WriterSession:
     run_id: str
     _resources: ExitStack = field(repr=False)
     slice_ids: list[int] | None = None
+    in_hand: Slice | None = None
 
     @cached_property
     def lake(self) -> Lake:

@@ -97,7 +97,9 @@ class Settings(BaseSettings):
     )
     slice_max_messages: int = Field(500_000, ge=1, description="The most messages one slice takes.")
     run_max_seconds: int = Field(1800, ge=60, description="A run that takes longer is ended.")
-    slice_max_attempts: int = Field(5, ge=1, description="Tries before a slice waits for a person.")
+    slice_max_attempts: int = Field(
+        10, ge=1, description="Tries before a slice waits for a person; ten take 20 minutes."
+    )
     retry_base_seconds: float = Field(5.0, gt=0, description="Back-off after the first failure; it doubles.")
 
     # the contract's tolerances

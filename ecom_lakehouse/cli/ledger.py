@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ecom_lakehouse.settings import load_settings
@@ -152,12 +153,9 @@ def _print_status(found: Status) -> None:
         table.add_row("paused", f"[yellow]by a {found.paused_by}; `lakehouse resume` goes on[/]")
     if found.blocked:
         table.add_row("blocked", f"[red]{found.blocked}[/]")
-    unfinished = found.oldest_unfinished
-    if unfinished and unfinished["last_error"]:
-        table.add_row(
-            "failing",
-            f"[red]slice {unfinished['slice_id']}, {unfinished['attempts']} tries: {unfinished['last_error']}[/]",
-        )
+    for failing in found.keeps_failing:
+        error = f"slice {failing['slice_id']}, {failing['attempts']} tries: {failing['last_error']}"
+        table.add_row("failing", f"[red]{escape(error)}[/]")
     for held in found.held:
         table.add_row("held", f"[red]slice {held['slice_id']}: {held['held_reason']}[/]")
     for check in found.failing_checks:

@@ -85,12 +85,16 @@ def next_work(instance: dg.DagsterInstance, ledger: Ledger, settings: Settings) 
     unfinished = ledger.unfinished()
     undone = leftovers(unfinished)
     if undone:
-        if not ledger.due([each.slice_id for each in undone.slices]):
+        slice_ids = [each.slice_id for each in undone.slices]
+        if not ledger.due(slice_ids):
             first = undone.slices[0]
             return (
                 f"Slice {first.slice_id} was tried {first.attempts} times and is tried again soon; "
                 "`lakehouse status` says why."
             )
+        held = ledger.hold_exhausted(slice_ids, settings.slice_max_attempts)
+        if held is not None:
+            return f"Slice {held} is held: every try failed, a person must act. Bronze goes on without it."
         return undone
     if not plan_is_due(ledger.last_slice(), snapshot.seen_at, waiting.messages, settings):
         return f"The next slice is cut at the next mark; {waiting.messages} messages wait."

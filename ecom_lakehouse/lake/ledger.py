@@ -289,7 +289,10 @@ class Ledger:
         )
 
     def hold(self, slice_id: int, reason: str, layer: Layer) -> None:
-        """Holds a slice: a blocking check on `layer` failed, which is written anew once a person releases it."""
+        """Holds a slice until a person releases it; `layer` is then written anew.
+
+        A blocking check on that layer failed, or every try to write it.
+        """
         self._run(
             "update lake.slices set held_reason = %s, next_layer = %s where slice_id = %s",
             (reason[:4000], layer, slice_id),
@@ -302,6 +305,29 @@ class Ledger:
             " next_layer = coalesce(%s, next_layer) where slice_id = %s",
             (layer, slice_id),
         )
+
+    def hold_exhausted(self, slice_ids: Sequence[int], most_attempts: int) -> int | None:
+        """Holds the slice to which so many tries of a run are owed: the first with an error, or the first of all.
+
+        The others begin their tries anew: a run fails as a whole. Gives the held slice, None if tries are left.
+        """
+        rows = self._rows(
+            "select slice_id, next_layer, attempts, last_error from lake.slices where slice_id = any(%s)"
+            " and attempts >= %s order by last_error is null, slice_id limit 1",
+            (list(slice_ids), most_attempts),
+        )
+        if not rows:
+            return None
+        (found,) = rows
+        why = found["last_error"] or "its run was killed each time and left no error: see its logs"
+        with self.connection.transaction():
+            self.hold(found["slice_id"], f"{found['attempts']} tries failed: {why}", found["next_layer"])
+            self._run(
+                "update lake.slices set attempts = 0, next_attempt_at = null"
+                " where slice_id = any(%s) and slice_id <> %s",
+                (list(slice_ids), found["slice_id"]),
+            )
+        return int(found["slice_id"])
 
     # rebuilding
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, LiteralString
 
 import psycopg
 from psycopg.rows import DictRow
 
 from ecom_lakehouse.lake.writer import lock_holder
+
+# The sensor looks every few seconds, paused or not.
+LOOK_IS_OLD = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
@@ -30,16 +33,20 @@ class Status:
     closed_until: datetime | None
     failing_checks: list[dict[str, Any]]
     held: list[dict[str, Any]]
+    keeps_failing: list[dict[str, Any]]
     paused_by: str | None
     blocked: str | None
     writing: bool
 
     @property
     def healthy(self) -> bool:
-        """Whether nothing waits for a person."""
+        """Whether nothing waits for a person: an old look at the topic means that the sensor is not at work."""
+        looked_lately = self.topic_looked_at is None or self.at - self.topic_looked_at < LOOK_IS_OLD
         return (
             not self.held
+            and not self.keeps_failing
             and not self.blocked
+            and looked_lately
             and not any(check["severity"] == "error" for check in self.failing_checks)
         )
 
@@ -104,6 +111,13 @@ def read_status(connection: psycopg.Connection[DictRow]) -> Status:
             )
         ],
         held=[dict(row) for row in rows(brief + "where held_reason is not null order by slice_id")],
+        keeps_failing=[
+            dict(row)
+            for row in rows(
+                brief + "where next_layer is not null and held_reason is null and attempts > 1"
+                " and last_error is not null order by slice_id"
+            )
+        ],
         paused_by=looks["paused_by"],
         blocked=looks["blocked"],
         writing=lock_holder(connection) is not None,

@@ -7,7 +7,9 @@ from typing import Any, NoReturn
 
 import pytest
 
-from ecom_lakehouse.defs import assets, checks
+from ecom_lakehouse.defs import assets, checks, sensors
+from ecom_lakehouse.lake.audit import audit
+from ecom_lakehouse.lake.status import read_status
 from ecom_lakehouse_tests.pipeline import Pipeline, event, message
 
 Produce = Callable[..., None]
@@ -41,3 +43,44 @@ def test_why_a_run_failed_is_in_the_ledger_wherever_it_failed(
     assert last_errors(pipeline) == ["ValueError: the disk is full"]
     pipeline.finish()
     assert last_errors(pipeline) == [None]
+
+
+def fail_once(pipeline: Pipeline) -> None:
+    """One try as the sensor and a run make it, with the pause after it over."""
+    pipeline.ledger.connection.execute("update lake.slices set next_attempt_at = null")
+    work = pipeline.tick()
+    assert isinstance(work, sensors.Work), work
+    pipeline.ledger.begin_attempt([each.slice_id for each in work.slices], base_seconds=0.001)
+    pipeline.run(work.slices, fails=True)
+
+
+def test_a_slice_that_always_fails_is_held_after_its_tries_and_bronze_goes_on(
+    pipeline: Pipeline, produce: Produce, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline.settings = pipeline.settings.model_copy(update={"slice_max_attempts": 2})
+    send(produce, pipeline, event())
+    with monkeypatch.context() as patch:
+        patch.setattr(assets, "write_bronze", refuse)
+        fail_once(pipeline)
+        assert read_status(pipeline.ledger.connection).healthy
+        fail_once(pipeline)
+        assert not read_status(pipeline.ledger.connection).healthy
+    pipeline.ledger.connection.execute("update lake.slices set next_attempt_at = null")
+    assert "Slice 1 is held" in str(pipeline.tick())
+    assert pipeline.ledger.slice(1).held_reason == "2 tries failed: ValueError: the disk is full"
+    send(produce, pipeline, event())
+    pipeline.at_next_mark()
+    work = pipeline.tick()
+    assert isinstance(work, sensors.Work)
+    assert ([each.slice_id for each in work.slices], work.only_bronze) == ([2], True)
+    pipeline.ledger.release(1)
+    pipeline.finish()
+    assert len(pipeline.rows("silver")) == 2
+    assert audit(pipeline.settings).passed
+
+
+def test_nobody_looking_at_the_topic_is_not_healthy(pipeline: Pipeline) -> None:
+    pipeline.tick()
+    assert read_status(pipeline.ledger.connection).healthy
+    pipeline.ledger.connection.execute("update lake.looks set looked_at = now() - interval '6 minutes'")
+    assert not read_status(pipeline.ledger.connection).healthy

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,6 +20,7 @@ from dotenv import dotenv_values
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ecom_lakehouse.core.checks import TOLERANCES
 from ecom_lakehouse.errors import SettingsError
 
 PREFIX = "LAKEHOUSE_"
@@ -191,6 +193,18 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute_home(cls, value: Path) -> Path:
         return value.expanduser().absolute()
+
+    @field_validator("tolerances")
+    @classmethod
+    def _known_tolerances(cls, value: dict[str, ToleranceSetting]) -> dict[str, ToleranceSetting]:
+        for name, given in value.items():
+            if name not in TOLERANCES:
+                raise ValueError(f"{name!r} has no tolerance; allowed are {', '.join(TOLERANCES)}")
+            try:
+                replace(TOLERANCES[name], **given.model_dump(exclude_none=True))
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+        return value
 
     @field_validator("detector_time_zone")
     @classmethod

@@ -182,3 +182,4 @@ QUARANTINE_CHECKS = tuple(
 )
 
 CHECKS = (*BRONZE_CHECKS, *SILVER_CHECKS, *QUARANTINE_CHECKS, *KPI_CHECKS)
+TOLERANCES = {each.name: each.tolerance for each in CHECKS if each.tolerance}

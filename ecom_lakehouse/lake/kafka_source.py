@@ -120,6 +120,9 @@ def earliest_offsets(settings: Settings, ranges: Sequence[OffsetRange]) -> dict[
         return {}
     try:
         admin = AdminClient(client_options(settings))
+        # First something that any broker answers: asked of a partition's leader before it knows one, a new client
+        # comes back to the question after one to three seconds, in one call of twenty.
+        admin.describe_cluster(request_timeout=REQUEST_TIMEOUT_SECONDS).result()
         found = admin.list_offsets(partitions, request_timeout=REQUEST_TIMEOUT_SECONDS)
         return {partition.partition: result.result().offset for partition, result in found.items()}
     except KafkaException as error:

@@ -124,7 +124,7 @@ class Pipeline:
             work = self.tick()
             if isinstance(work, str):
                 return
-            self.run(work.slices)
+            self.run(work.slices, work.selection)
         raise AssertionError("The controller finds no end.")
 
     def rows(self, table: str) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from ecom_lakehouse.defs.assets import BRONZE
+from ecom_lakehouse.defs.assets import BRONZE, KPI_MINUTE, QUARANTINE, SILVER
 from ecom_lakehouse.defs.dead_runs import report_dead_runs, working_runs
 from ecom_lakehouse.defs.jobs import LIVE_PRIORITY, micro_batch
 from ecom_lakehouse.defs.partitions import partition_key
@@ -15,7 +15,7 @@ from ecom_lakehouse.defs.work import SLICES_TAG, slices_tag
 from ecom_lakehouse.errors import LakehouseError
 from ecom_lakehouse.lake.database import connect
 from ecom_lakehouse.lake.guards import require_ledger_knows_bronze
-from ecom_lakehouse.lake.ledger import Ledger, Slice
+from ecom_lakehouse.lake.ledger import Layer, Ledger, Slice
 from ecom_lakehouse.lake.planning import look_at_waiting, plan_is_due, plan_slice
 from ecom_lakehouse.lake.tables import Lake
 from ecom_lakehouse.lake.topic import look_at_topic
@@ -24,6 +24,12 @@ from ecom_lakehouse.settings import Settings, load_settings
 
 SLICES_A_RUN = 20
 """The most slices one run takes while it catches up; the next run takes the next ones."""
+
+FROM_LAYER_ON: dict[Layer, tuple[dg.AssetKey, ...]] = {
+    "bronze": (BRONZE, SILVER, QUARANTINE, KPI_MINUTE),
+    "silver": (SILVER, QUARANTINE, KPI_MINUTE),
+    "gold": (KPI_MINUTE,),
+}
 
 # A person's Materialize or backfill of assets runs under this name.
 ASSET_JOB = "__ASSET_JOB"
@@ -60,10 +66,10 @@ def kafka_micro_batches(context: dg.SensorEvaluationContext) -> dg.SensorResult 
 
 @dataclass(frozen=True)
 class Work:
-    """What one run is to do: slices of one hour; `only_bronze` while Silver and Gold wait for a person."""
+    """What one run is to do: slices of one hour, and the assets to write; all of them where none is named."""
 
     slices: list[Slice]
-    only_bronze: bool
+    selection: tuple[dg.AssetKey, ...] | None = None
 
 
 def next_work(instance: dg.DagsterInstance, ledger: Ledger, settings: Settings) -> Work | str:
@@ -102,7 +108,7 @@ def next_work(instance: dg.DagsterInstance, ledger: Ledger, settings: Settings) 
     planned = plan_slice(ledger, waiting, settings)
     if planned is None:
         return f"Nothing new in {settings.topic}."
-    return Work([planned], only_bronze=any(each.held_reason for each in unfinished))
+    return Work([planned], (BRONZE,) if any(each.held_reason for each in unfinished) else None)
 
 
 def who_works(instance: dg.DagsterInstance, ledger: Ledger) -> str | None:
@@ -126,7 +132,8 @@ def who_works(instance: dg.DagsterInstance, ledger: Ledger) -> str | None:
 def leftovers(unfinished: Sequence[Slice]) -> Work | None:
     """What one run can finish now: slices of the oldest unfinished hour that anything can be done for.
 
-    While a slice is held, those behind it can only reach Bronze.
+    While a slice is held, those behind it can only reach Bronze. The others are then taken from the layer on that
+    they lack: a blocking check speaks of its whole hour, and would stop them at the layer of the held slice.
     """
     barrier = min((each.slice_id for each in unfinished if each.held_reason), default=None)
     whole, bronze = [], []
@@ -140,8 +147,12 @@ def leftovers(unfinished: Sequence[Slice]) -> Work | None:
     doable = whole or bronze
     if not doable:
         return None
-    same_hour = [each for each in doable if each.hour == doable[0].hour]
-    return Work(same_hour[:SLICES_A_RUN], only_bronze=not whole)
+    first = doable[0]
+    same_hour = [each for each in doable if each.hour == first.hour]
+    if barrier is None:
+        return Work(same_hour[:SLICES_A_RUN])
+    alike = [each for each in same_hour if each.next_layer == first.next_layer]
+    return Work(alike[:SLICES_A_RUN], FROM_LAYER_ON[first.next_layer or "bronze"] if whole else (BRONZE,))
 
 
 def request(work: Work, attempt: int) -> dg.RunRequest:
@@ -151,5 +162,5 @@ def request(work: Work, attempt: int) -> dg.RunRequest:
         run_key=f"slices {tag[SLICES_TAG]}, attempt {attempt}",
         partition_key=partition_key(work.slices[0].hour),
         tags={**tag, "dagster/priority": LIVE_PRIORITY},
-        asset_selection=[BRONZE] if work.only_bronze else None,
+        asset_selection=list(work.selection) if work.selection else None,
     )

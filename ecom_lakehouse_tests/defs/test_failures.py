@@ -6,11 +6,13 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 import pytest
+from deltalake import write_deltalake
 
 from ecom_lakehouse.defs import assets, checks, sensors
 from ecom_lakehouse.lake.audit import audit
 from ecom_lakehouse.lake.status import read_status
-from ecom_lakehouse_tests.pipeline import Pipeline, event, message
+from ecom_lakehouse.lake.tables import LakeTable
+from ecom_lakehouse_tests.pipeline import Pipeline, event, message, minute_ago
 
 Produce = Callable[..., None]
 
@@ -72,7 +74,7 @@ def test_a_slice_that_always_fails_is_held_after_its_tries_and_bronze_goes_on(
     pipeline.at_next_mark()
     work = pipeline.tick()
     assert isinstance(work, sensors.Work)
-    assert ([each.slice_id for each in work.slices], work.only_bronze) == ([2], True)
+    assert ([each.slice_id for each in work.slices], work.selection) == ([2], (assets.BRONZE,))
     pipeline.ledger.release(1)
     pipeline.finish()
     assert len(pipeline.rows("silver")) == 2
@@ -84,3 +86,40 @@ def test_nobody_looking_at_the_topic_is_not_healthy(pipeline: Pipeline) -> None:
     assert read_status(pipeline.ledger.connection).healthy
     pipeline.ledger.connection.execute("update lake.looks set looked_at = now() - interval '6 minutes'")
     assert not read_status(pipeline.ledger.connection).healthy
+
+
+def test_of_a_rebuilt_hour_only_the_held_slice_waits_and_bronze_goes_on(
+    pipeline: Pipeline, produce: Produce, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for minutes in (9, 6, 3):
+        send(produce, pipeline, event("purchase", event_time=minute_ago(minutes)))
+        (last,) = pipeline.ingest()
+    minutes_of_gold = sorted(pipeline.kpis())
+    pipeline.ledger.connection.execute("delete from serving.kpi_minute")
+    twice = LakeTable.replace_slice
+
+    def replace_and_spoil_the_second(table: LakeTable, frame: Any, slice_id: int, *given: Any) -> Any:
+        written = twice(table, frame, slice_id, *given)
+        if table.schema.name == "silver_events" and slice_id == 2:
+            write_deltalake(table.uri, table.arrow(None, "slice_id = 2"), mode="append")
+        return written
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LakeTable, "replace_slice", replace_and_spoil_the_second)
+        pipeline.rebuild(last.hour, fails=True)
+    assert states(pipeline) == ["rebuilding", "held", "rebuilding"]
+    send(produce, pipeline, event("purchase"))
+    pipeline.at_next_mark()
+    pipeline.finish()
+    assert states(pipeline) == ["done", "held", "done", "bronze"]
+    assert sorted(pipeline.kpis()) == [minutes_of_gold[0], minutes_of_gold[2]]
+    pipeline.ledger.release(2)
+    pipeline.finish()
+    assert states(pipeline) == ["done"] * 4
+    assert pipeline.kpi("events_purchase") == 4
+    assert audit(pipeline.settings).passed
+
+
+def states(pipeline: Pipeline) -> list[str]:
+    rows = pipeline.ledger.connection.execute("select state from lake.slices order by slice_id")
+    return [row["state"] for row in rows]

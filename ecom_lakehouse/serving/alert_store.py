@@ -17,6 +17,8 @@ from ecom_lakehouse.settings import Settings
 
 Connection = psycopg.Connection[DictRow]
 PIPELINE_RULE = "pipeline_late_v1"
+# silence begins before the minute that makes it an alert
+OPENED_AT = "coalesce((details ->> 'opened_at')::timestamptz, window_start)"
 SAME_WITHIN = timedelta(minutes=15)  # a re-scored incident whose start moved so little is the same one
 TOLD_WITHIN = timedelta(hours=1)  # what is longer over is stored, but nobody is called for it
 
@@ -39,12 +41,12 @@ class KnownAlerts:
         return alert_id
 
 
-def known_since(connection: Connection, since: datetime) -> KnownAlerts:
-    """The alerts on KPIs whose incident begins at or after a minute, the oldest first."""
+def known_between(connection: Connection, start: datetime, end: datetime) -> KnownAlerts:
+    """The alerts on KPIs that a minute in [start, end) opened, the oldest first."""
     rows = connection.execute(
-        "select * from serving.alerts where window_start >= %s and rule_name <> %s"
+        f"select * from serving.alerts where {OPENED_AT} >= %s and {OPENED_AT} < %s and rule_name <> %s"
         " order by window_start, alert_id",
-        (since, PIPELINE_RULE),
+        (start, end, PIPELINE_RULE),
     ).fetchall()
     return KnownAlerts({row["alert_id"]: row for row in rows})
 
@@ -62,7 +64,7 @@ def store(
         if before is None:
             counts[incident.severity.value] = counts.get(incident.severity.value, 0) + 1
         for news in _news(before, incident):
-            _tell(connection, settings, incident, news)
+            _tell(connection, settings, incident, news, before)
     for alert_id, row in known.by_id.items():
         if alert_id not in known.kept and row["state"] != "retracted":
             _retract(connection, row)
@@ -147,7 +149,9 @@ def _news(before: DictRow | None, incident: Incident) -> list[str]:
     return news
 
 
-def _tell(connection: Connection, settings: Settings, incident: Incident, news: str) -> None:
+def _tell(
+    connection: Connection, settings: Settings, incident: Incident, news: str, before: DictRow | None
+) -> None:
     if incident.last_window < datetime.now(incident.last_window.tzinfo) - TOLD_WITHIN:
         return
     title = {"opened": incident.severity.value.upper(), "raised": "CRITICAL now", "resolved": "Resolved"}[
@@ -173,7 +177,7 @@ def _tell(connection: Connection, settings: Settings, incident: Incident, news: 
         incident.alert_id,
         f"{title}: {reason(incident)}, since {incident.window_start:%H:%M} UTC",
         body,
-        key=f"{incident.alert_id}:{news}:{incident.window_start.isoformat()}",
+        key=f"{incident.alert_id}:{news}:{before['updated_at'].isoformat() if before else ''}",
     )
 
 

@@ -25,7 +25,6 @@ from ecom_lakehouse.settings import Settings
 
 MINUTE = timedelta(minutes=1)
 HISTORY = timedelta(days=28)  # how far back a first start learns from
-HISTORY_MINUTES = 30  # so many old minutes written at once are a history, not late events
 RECENT = 30 * MINUTE  # late data mostly changes minutes that are not older
 SNAPSHOT_EVERY_RECENT, SNAPSHOT_EVERY = 5, 30  # minutes between snapshots, of the recent ones and before
 BOOK = "incidents"  # the snapshot's part that is no metric
@@ -115,7 +114,7 @@ class _Call:
                 idle=f"Every closed minute before {position.next_minute:%Y-%m-%d %H:%M} UTC is scored.",
             )
         start, detectors, book_state = self._restored(position, start)
-        known = alert_store.known_since(self.connection, max(start, position.alerts_from))
+        known = alert_store.known_between(self.connection, max(start, position.alerts_from), end)
         book = self._book(book_state, known)
         values = detector_store.values_between(self.connection, self._needed(), start, end)
         self._timed("read")
@@ -156,10 +155,9 @@ class _Call:
         """
         oldest = self.closed_before - HISTORY
         until = position.next_minute - self.settings.detector_rescore_minutes * MINUTE
-        rewritten = detector_store.minutes_rewritten(
+        if not detector_store.has_late_history(
             self.connection, self.rule, position, oldest, until, self.settings.detector_metrics
-        )
-        if rewritten < HISTORY_MINUTES:
+        ):
             return position
         return detector_store.start_anew(
             self.connection, self.rule, parameters, self.closed_before, HISTORY, judge_again=True

@@ -17,6 +17,7 @@ from ecom_lakehouse.core.detection import State, Verdict
 Connection = psycopg.Connection[DictRow]
 LOCK = "lakehouse detector"
 SCORES_KEPT = timedelta(days=35)
+DENSE = 30  # minutes with events within an hour: a shop at work, not stray events
 MINUTE = timedelta(minutes=1)
 
 
@@ -120,24 +121,34 @@ def first_changed(
     return row["minute"] if row else None
 
 
-def minutes_rewritten(
+def has_late_history(
     connection: Connection,
     rule: str,
     made: Position,
     since: datetime,
     until: datetime,
     metrics: Sequence[str],
-) -> int:
-    """How many minutes in [since, until) Gold has written since the last call otherwise than they were judged."""
+) -> bool:
+    """Whether Gold has been given a dense stretch of minutes in [since, until) since the last call, all judged empty.
+
+    Late events are none, however many: they are scattered, or fall into minutes that were judged with others.
+    """
     row = connection.execute(
         """
-        select count(distinct k.window_start) as minutes
-        from serving.kpi_minute k
-        left join serving.scored_minutes s
-            on s.rule_name = %(rule)s and s.metric = k.metric and s.window_start = k.window_start
-        where k.updated_at > %(last_call)s - interval '5 minutes' and k.metric = any(%(metrics)s)
-          and k.window_start >= %(since)s and k.window_start < %(until)s
-          and (s.value is null or abs(s.value - k.value) > 1e-9 * abs(k.value))
+        with filled as (
+            select k.window_start
+            from serving.kpi_minute k
+            left join serving.scored_minutes s
+                on s.rule_name = %(rule)s and s.metric = k.metric and s.window_start = k.window_start
+            where k.updated_at > %(last_call)s - interval '5 minutes' and k.metric = any(%(metrics)s)
+              and k.window_start >= %(since)s and k.window_start < %(until)s
+            group by k.window_start
+            having bool_and(coalesce(s.value, 0) = 0) and bool_or(k.value > 0)
+        ), stretches as (
+            select count(*) over (order by window_start range between current row and '59 minutes' following) as minutes
+            from filled
+        )
+        select exists (select from stretches where minutes >= %(dense)s) as found
         """,
         {
             "rule": rule,
@@ -145,9 +156,10 @@ def minutes_rewritten(
             "metrics": list(metrics),
             "since": since,
             "until": until,
+            "dense": DENSE,
         },
     ).fetchone()
-    return int(row["minutes"]) if row else 0
+    return bool(row and row["found"])
 
 
 def snapshot_before(

@@ -44,6 +44,15 @@ def stored(settings: Settings) -> list[tuple[Any, ...]]:
         ]
 
 
+def told(settings: Settings) -> list[str]:
+    """The events of all messages on KPIs, in order."""
+    with connect(settings) as connection:
+        rows = connection.execute(
+            "select body ->> 'event' as event from serving.outbox where kind = 'anomaly' order by message_id"
+        ).fetchall()
+    return [row["event"] for row in rows]
+
+
 @pytest.fixture
 def taught(settings: Settings) -> Settings:
     """Four ordinary hours, all scored."""
@@ -206,6 +215,72 @@ def test_a_history_loaded_after_its_minutes_were_judged_empty_is_learned_after_a
     closed(settings, end + 2 * MINUTE)
     score_all(settings)
     assert [row["state"] for row in alerts_of(settings)] == ["retracted", "open"]
+
+
+def test_scattered_late_events_are_no_history(taught: Settings) -> None:
+    bounded = taught.model_copy(update={"detector_rescore_minutes": 30})
+    write_gold(taught, {START + number * 5 * MINUTE: {"click": 900, "purchase": 9} for number in range(40)})
+    assert score_closed_minutes(bounded).idle is not None
+
+
+def test_late_events_in_the_empty_minutes_of_a_night_are_no_history(taught: Settings) -> None:
+    closed(taught, FALL + 600 * MINUTE)
+    score_all(taught)
+    write_gold(taught, {FALL + number * 10 * MINUTE: {"click": 1} for number in range(40)})
+    assert score_closed_minutes(taught).idle is not None
+
+
+def test_alerts_that_are_not_judged_again_yet_are_left_alone(settings: Settings) -> None:
+    """A history that comes late is judged in several calls; a later alert waits for its own."""
+    end = START + 400 * MINUTE
+    write_gold(settings, usual_minutes(START + 200 * MINUTE, 200))
+    fall = usual_minutes(end, 3)
+    for counts in fall.values():
+        counts["purchase"] = 0
+    write_gold(settings, fall)
+    closed(settings, end + 3 * MINUTE)
+    score_all(settings)
+    (before,) = alerts_of(settings)
+    write_gold(settings, usual_minutes(START - 200 * MINUTE, 400))
+    shallow = settings.model_copy(update={"detector_minutes_per_tick": 100})
+    assert score_closed_minutes(shallow).alerts == {}
+    (meanwhile,) = alerts_of(settings)
+    assert (meanwhile["alert_id"], meanwhile["state"]) == (before["alert_id"], "open")
+    score_all(settings)
+    (after,) = alerts_of(settings)
+    assert (after["alert_id"], after["state"]) == (before["alert_id"], "open")
+
+
+def test_an_alert_that_opens_again_after_it_was_retracted_is_told_again(settings: Settings) -> None:
+    recent = datetime.now(UTC).replace(second=0, microsecond=0) - 20 * MINUTE
+    write_gold(settings, usual_minutes(recent - 200 * MINUTE, 200))
+    for seed in (1, 2):
+        write_gold(settings, {recent: {"click": 720, "add_to_cart": 180, "checkout": 70, "purchase": 0}})
+        closed(settings, recent + MINUTE)
+        score_all(settings)
+        write_gold(settings, usual_minutes(recent, 1, seed))
+        score_all(settings)
+    assert told(settings) == ["opened", "retracted"] * 2
+
+
+def test_a_silence_that_late_data_cuts_in_two_stays_one_alert_and_ends(settings: Settings) -> None:
+    quiet = settings.model_copy(update={"detector_metrics": ("checkout_rate",)})  # silence alone alarms
+    write_gold(quiet, usual_minutes(START, 32))
+    closed(quiet, START + 37 * MINUTE)
+    score_all(quiet)
+    (before,) = alerts_of(quiet)
+    assert (before["rule_name"], before["window_start"]) == ("no_events_v1", START + 32 * MINUTE)
+    write_gold(
+        quiet, usual_minutes(START + 35 * MINUTE, 1)
+    )  # judged again from a snapshot within the silence
+    closed(quiet, START + 42 * MINUTE)
+    score_all(quiet)
+    (after,) = alerts_of(quiet)
+    assert (after["alert_id"], after["state"]) == (before["alert_id"], "open")
+    write_gold(quiet, usual_minutes(START + 42 * MINUTE, 20, seed=3))
+    closed(quiet, START + 62 * MINUTE)
+    score_all(quiet)
+    assert [row["state"] for row in alerts_of(quiet)] == ["resolved"]
 
 
 def test_a_rebuilt_hour_with_the_same_values_makes_no_alert_twice(taught: Settings) -> None:

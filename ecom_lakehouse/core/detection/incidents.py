@@ -174,6 +174,7 @@ class IncidentBook:
         """Adds a minute to an incident: for each metric its first and its worst verdict, all inputs with it."""
         incident.last_window = minute
         details = incident.details
+        details.setdefault("opened_at", minute.isoformat())
         details["minutes"] = details.get("minutes", 0) + 1
         metrics = details.setdefault("metrics", {})
         for metric, verdict in alarms.items():

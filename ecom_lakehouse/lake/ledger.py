@@ -95,6 +95,13 @@ class Ledger:
         )
         return [row["slice_id"] for row in rows]
 
+    def planned_at(self, slice_ids: Iterable[int]) -> dict[int, datetime]:
+        """When these slices were planned."""
+        rows = self._rows(
+            "select slice_id, planned_at from lake.slices where slice_id = any(%s)", (list(slice_ids),)
+        )
+        return {row["slice_id"]: row["planned_at"] for row in rows}
+
     def positions(self, topic_id: str) -> dict[int, int]:
         """Where the next slice starts: the end of what is planned, by Kafka partition."""
         rows = self._rows(

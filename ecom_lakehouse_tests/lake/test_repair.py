@@ -157,3 +157,17 @@ def test_an_hour_of_bronze_lost_on_disk_is_written_again_from_kafka(
     pipeline.rebuild(first.hour)
     assert {table: pipeline.rows(table) for table in before} == before
     assert audit(pipeline.settings).passed
+
+
+def test_ids_that_are_other_events_by_the_contract_hold_no_slice_of_a_run_on_both(
+    pipeline: Pipeline, produce: Produce
+) -> None:
+    send(produce, pipeline, event(event_id="same", event_time=minute_ago(300)))
+    (first,) = pipeline.ingest()
+    pipeline.ledger.connection.execute("update lake.slices set planned_at = planned_at - interval '3 hours'")
+    send(produce, pipeline, event(event_id="same", event_time=minute_ago(1)))
+    pipeline.ingest()
+    pipeline.ledger.connection.execute("update lake.slices set planned_hour = %s", (first.hour,))
+    pipeline.rebuild(first.hour, FROM_SILVER_ON)
+    assert len(pipeline.rows("silver")) == 2
+    assert audit(pipeline.settings).passed

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import combinations
+from typing import Any
 
 import pyarrow.compute as pc
 from deltalake import Schema
@@ -93,24 +95,45 @@ def accounting(session: WriterSession, hour: datetime, written: Sequence[Slice])
 
 
 def event_id_unique(session: WriterSession, hour: datetime, written: Sequence[SilverSlice]) -> Verdict:
-    """Each event_id once in all of Silver's event hours that the run has touched."""
+    """No event_id of the slices written is twice in Silver where the contract lets it be there once.
+
+    Looked for in the event hours that the run touched. An id that was used again in another hour, by a slice
+    further away than the dedupe horizon, is another event.
+    """
     slices = {each.slice.slice_id: each.slice for each in written}
     minutes = {minute for each in written for minute in each.minutes}
-    ours = delta_sql.in_slices(slices)
+    in_hours = delta_sql.in_event_hours(minutes)
     answer = delta_sql.query(
         {"silver": session.lake.silver},
-        f"select ours, count(*) as ids, sum(copies - 1) as rows, min(event_id) as example from"
-        f" (select event_id, count(*) as copies, max(slice_id) filter (where {ours}) as ours from silver"
-        f"  where {delta_sql.in_event_hours(minutes)} group by event_id having count(*) > 1)"
-        f" where ours is not null group by ours",
+        f"select event_id, slice_id, event_date, event_hour from silver where {in_hours} and event_id in"
+        f" (select event_id from silver where {in_hours} group by event_id having count(*) > 1"
+        f"  and max(case when {delta_sql.in_slices(slices)} then 1 else 0 end) = 1)",
     )
+    copies: dict[str, list[dict[str, Any]]] = {}
+    for row in answer.to_pylist():
+        copies.setdefault(row["event_id"], []).append(row)
+    planned_at = session.ledger.planned_at({row["slice_id"] for rows in copies.values() for row in rows})
+    horizon = timedelta(minutes=session.settings.dedupe_horizon_minutes)
+
+    def one_too_many(one: dict[str, Any], other: dict[str, Any]) -> bool:
+        same_hour = (one["event_date"], one["event_hour"]) == (other["event_date"], other["event_hour"])
+        # one that the ledger doesn't know is judged as near
+        at = planned_at.get(one["slice_id"]), planned_at.get(other["slice_id"])
+        return same_hour or at[0] is None or at[1] is None or abs(at[0] - at[1]) <= horizon
+
+    broken: dict[int, set[str]] = {}
+    for event_id, rows in copies.items():
+        for one, other in combinations(rows, 2):
+            ours = max(each["slice_id"] if each["slice_id"] in slices else 0 for each in (one, other))
+            if ours and one_too_many(one, other):
+                broken.setdefault(ours, set()).add(event_id)
     found = [
         Finding.in_slice(
-            slices[row["ours"]],
-            int(row["rows"]),
-            f"{row['ids']} event_ids are in Silver more than once, such as {row['example']}",
+            slices[slice_id],
+            len(ids),
+            f"{len(ids)} event_ids are in Silver more than once, such as {min(ids)}",
         )
-        for row in answer.to_pylist()
+        for slice_id, ids in sorted(broken.items())
     ]
     findings.replace(session.ledger, EVENT_ID_UNIQUE, [slice_subject(each) for each in slices], found)
     return on_findings(

@@ -5,7 +5,8 @@
     .venv/bin/python -m benchmarks.api_load --seconds 10
 
 `hey` asks and measures; Postgres and `hey` run on the other cores. Prints one line a question, and the
-connections that the API holds afterwards.
+connections that the API holds afterwards. At the end Postgres is killed in the middle of a question, and started
+again five seconds later.
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ import argparse
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -26,11 +30,12 @@ import psycopg
 
 from ecom_lakehouse.lake.database import migrate
 from ecom_lakehouse.settings import Settings
-from ecom_lakehouse.stack.child import started
+from ecom_lakehouse.stack.child import Child, started
 from ecom_lakehouse.stack.ports import free_port
 from ecom_lakehouse.stack.postgres import create_roles, postgres_service
 
 CLIENTS = 50
+AWAY_SECONDS = 5
 API_CORE = max(os.sched_getaffinity(0))
 MINUTES = 90 * 24 * 60
 
@@ -80,11 +85,12 @@ def main() -> None:
         folder = Path(name)
         settings = Settings(_env_file=None, home=folder, postgres_port=free_port(), api_port=free_port())
         service = postgres_service(folder / "postgres", settings.postgres_port)
-        with started(service, folder / "postgres.log", folder):
+        with started(service, folder / "postgres.log", folder) as postgres:
             create_roles(folder / "postgres", settings.postgres_port)
             migrate(settings)
             fill(settings)
-            with subprocess.Popen(api_command(), env=environment(settings)) as api:
+            log = (folder / "api.log").open("wb")
+            with log, subprocess.Popen(api_command(), env=environment(settings), stderr=log) as api:
                 try:
                     wait_for(settings)
                     for title, path, rate in questions():
@@ -92,8 +98,31 @@ def main() -> None:
                             measured(title, f"{settings.api_url}{path}", rate, seconds, api.pid), flush=True
                         )
                     print(f"connections of the API afterwards: {connections(settings)}")
+                    url = f"{settings.api_url}/kpis/latest"
+                    with Timer(seconds / 3, partial(interrupt, postgres)):
+                        print(measured("Postgres away for 5 s", url, 300, seconds, api.pid), flush=True)
+                    print(f"connections of the API afterwards: {connections(settings)}")
                 finally:
                     api.terminate()
+
+
+class Timer(threading.Timer):
+    """A call after a delay, which has ended when the block is left."""
+
+    def __enter__(self) -> None:
+        self.start()
+
+    def __exit__(self, *_error: object) -> None:
+        self.join()
+
+
+def interrupt(postgres: Child) -> None:
+    """Kills the server, and starts it again a little later."""
+    assert postgres.running is not None
+    os.kill(postgres.running.pid, signal.SIGKILL)
+    time.sleep(AWAY_SECONDS)
+    postgres.start()
+    postgres.wait_ready()
 
 
 def fill(settings: Settings) -> None:

@@ -28,10 +28,14 @@ class KnownAlerts:
     """The alerts that earlier scoring made of minutes that are scored again, to be matched with what comes of it."""
 
     by_id: dict[str, DictRow]
+    alerts_from: datetime
+    open_before: str | None  # the alert that was open when the rule or its parameters changed
     kept: set[str] = field(default_factory=set)
 
     def id_for(self, rule: str, minute: datetime) -> str:
         """The id of an incident: that of the alert it was before, else one made of rule and first minute."""
+        if minute < self.alerts_from and self.open_before:
+            return self.open_before
         for alert_id, row in self.by_id.items():
             if alert_id not in self.kept and abs(row["window_start"] - minute) <= SAME_WITHIN:
                 self.kept.add(alert_id)
@@ -41,14 +45,21 @@ class KnownAlerts:
         return alert_id
 
 
-def known_between(connection: Connection, start: datetime, end: datetime) -> KnownAlerts:
-    """The alerts on KPIs that a minute in [start, end) opened, the oldest first."""
+def known_between(
+    connection: Connection, start: datetime, end: datetime, alerts_from: datetime
+) -> KnownAlerts:
+    """The alerts on KPIs that a minute in [start, end) opened, but none before `alerts_from`, the oldest first."""
     rows = connection.execute(
         f"select * from serving.alerts where {OPENED_AT} >= %s and {OPENED_AT} < %s and rule_name <> %s"
         " order by window_start, alert_id",
-        (start, end, PIPELINE_RULE),
+        (max(start, alerts_from), end, PIPELINE_RULE),
     ).fetchall()
-    return KnownAlerts({row["alert_id"]: row for row in rows})
+    before = connection.execute(
+        f"select alert_id from serving.alerts where {OPENED_AT} < %s and rule_name <> %s"
+        " and (state = 'open' or state = 'resolved' and last_window >= %s) order by window_start desc limit 1",
+        (alerts_from, PIPELINE_RULE, alerts_from),
+    ).fetchone()
+    return KnownAlerts({row["alert_id"]: row for row in rows}, alerts_from, before and before["alert_id"])
 
 
 def store(
@@ -72,13 +83,16 @@ def store(
     return counts
 
 
-def resolve_others(connection: Connection, before: datetime) -> None:
-    """Ends what another rule, or other parameters, left open: nobody would ever end it."""
-    connection.execute(
+def resolve_others(connection: Connection, before: datetime, still_open: str | None) -> None:
+    """Ends what was opened before a minute and goes on no longer by the rule and parameters that are judged by now."""
+    rows = connection.execute(
         "update serving.alerts set state = 'resolved', resolved_at = now(), updated_at = now(),"
-        " details = details || %s where state = 'open' and rule_name <> %s and window_start < %s",
-        (Jsonb({"resolved_by": "the detector's rule or parameters were changed"}), PIPELINE_RULE, before),
-    )
+        " details = details || %s where state = 'open' and rule_name <> %s"
+        f" and {OPENED_AT} < %s and alert_id is distinct from %s returning *",
+        (Jsonb({"resolved_by": "the detector was changed"}), PIPELINE_RULE, before, still_open),
+    ).fetchall()
+    for row in rows:
+        _tell_end(connection, row, "resolved", "the detector was changed and sees it no longer")
 
 
 def _written(connection: Connection, incident: Incident) -> DictRow | None:
@@ -126,14 +140,19 @@ def _retract(connection: Connection, row: DictRow) -> None:
         " where alert_id = %s",
         (row["alert_id"],),
     )
+    _tell_end(connection, row, "retracted", "late data took the reason away")
+
+
+def _tell_end(connection: Connection, row: DictRow, event: str, why: str) -> None:
+    """Tells that an alert ended otherwise than by ordinary minutes."""
     if row["last_window"] >= datetime.now(row["last_window"].tzinfo) - TOLD_WITHIN:
         enqueue(
             connection,
             "anomaly",
             row["alert_id"],
-            f"Retracted: {row['details'].get('reason', row['metric'])} (late data took the reason away)",
-            {"event": "retracted", "alert_id": row["alert_id"], "metric": row["metric"]},
-            key=f"{row['alert_id']}:retracted:{row['updated_at'].isoformat()}",
+            f"{event.capitalize()}: {row['details'].get('reason', row['metric'])} ({why})",
+            {"event": event, "alert_id": row["alert_id"], "metric": row["metric"]},
+            key=f"{row['alert_id']}:{event}:{row['updated_at'].isoformat()}",
         )
 
 

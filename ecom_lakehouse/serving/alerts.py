@@ -114,7 +114,7 @@ class _Call:
                 idle=f"Every closed minute before {position.next_minute:%Y-%m-%d %H:%M} UTC is scored.",
             )
         start, detectors, book_state = self._restored(position, start)
-        known = alert_store.known_between(self.connection, max(start, position.alerts_from), end)
+        known = alert_store.known_between(self.connection, start, end, position.alerts_from)
         book = self._book(book_state, known)
         values = detector_store.values_between(self.connection, self._needed(), start, end)
         self._timed("read")
@@ -127,6 +127,8 @@ class _Call:
         self._thin_out(end)
         self._timed("keep")
         counts = alert_store.store(self.connection, self.settings, incidents, known)
+        if end >= position.alerts_from:
+            alert_store.resolve_others(self.connection, end, book.open and book.open.alert_id)
         self._timed("alerts")
         return Scoring(
             minutes=max(round((end - position.next_minute) / MINUTE), 0),
@@ -143,10 +145,7 @@ class _Call:
         position = detector_store.position(self.connection, self.rule, parameters)
         if position is not None:
             return self._with_late_history(position, parameters)
-        made = detector_store.start_anew(self.connection, self.rule, parameters, self.closed_before, HISTORY)
-        if made is not None:
-            alert_store.resolve_others(self.connection, made.alerts_from)
-        return made
+        return detector_store.start_anew(self.connection, self.rule, parameters, self.closed_before, HISTORY)
 
     def _with_late_history(self, position: Position, parameters: dict[str, Any]) -> Position | None:
         """The position, or a new start where Gold was given a history further back than is judged again.
@@ -230,7 +229,7 @@ class _Call:
                 verdicts[metric] = verdict
                 scored.append(ScoredMinute(metric, minute, support, verdict))
             incident = book.minute(minute, verdicts, at_minute.get(EVENTS, 0.0))
-            if incident is not None and incident.window_start >= position.alerts_from:
+            if incident is not None and incident.last_window >= position.alerts_from:
                 incidents[incident.alert_id] = incident
             minute += MINUTE
             if self._keeps_snapshot(minute, end):

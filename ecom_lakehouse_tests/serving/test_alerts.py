@@ -369,10 +369,43 @@ def test_a_new_rule_learns_from_the_past_and_alarms_about_the_future_only(taught
     other = taught.model_copy(update={"detector_rule": "ewma_zscore_v1"})
     score_all(other)
     (after,) = alerts_of(taught)
-    assert (after["alert_id"], after["state"]) == (before["alert_id"], "resolved")
+    assert (after["alert_id"], after["state"]) == (before["alert_id"], "open")
     with connect(taught) as connection:
         (position,) = connection.execute("select * from serving.detector_position").fetchall()
     assert (position["rule_name"], position["first_minute"]) == ("ewma_zscore_v1", START)
+
+
+def test_an_incident_goes_on_as_the_same_alert_when_the_detectors_settings_change(taught: Settings) -> None:
+    write_gold(taught, without_purchases(15))
+    closed(taught, FALL + 5 * MINUTE)
+    score_all(taught)
+    (before,) = alerts_of(taught)
+    other = taught.model_copy(update={"detector_warn_surprise": 3.5, "alert_resolve_minutes": 12})
+    score_all(other)
+    closed(taught, FALL + 15 * MINUTE)
+    score_all(other)
+    (meanwhile,) = alerts_of(taught)
+    assert (meanwhile["alert_id"], meanwhile["state"]) == (before["alert_id"], "open")
+    assert meanwhile["last_window"] > before["last_window"]
+    write_gold(taught, usual_minutes(FALL + 10 * MINUTE, 1, seed=7))  # judged again, over the change
+    score_all(other)
+    write_gold(taught, usual_minutes(FALL + 15 * MINUTE, 40, seed=5))
+    closed(taught, FALL + 55 * MINUTE)
+    score_all(other)
+    (after,) = alerts_of(taught)
+    assert (after["alert_id"], after["state"]) == (before["alert_id"], "resolved")
+
+
+def test_an_open_alert_that_changed_settings_do_not_see_is_resolved_and_told(settings: Settings) -> None:
+    recent = datetime.now(UTC).replace(second=0, microsecond=0) - 20 * MINUTE
+    write_gold(settings, usual_minutes(recent - 200 * MINUTE, 200))
+    write_gold(settings, {recent: {"click": 720, "add_to_cart": 180, "checkout": 70, "purchase": 0}})
+    closed(settings, recent + MINUTE)
+    score_all(settings)
+    blind = settings.model_copy(update={"detector_metrics": ("add_to_cart_rate",)})
+    score_all(blind)
+    assert [row["state"] for row in alerts_of(settings)] == ["resolved"]
+    assert told(settings) == ["opened", "resolved"]
 
 
 def test_an_acknowledgement_survives_the_life_of_the_alert(taught: Settings) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -59,7 +59,9 @@ def known_between(
         " and (state = 'open' or state = 'resolved' and last_window >= %s) order by window_start desc limit 1",
         (alerts_from, PIPELINE_RULE, alerts_from),
     ).fetchone()
-    return KnownAlerts({row["alert_id"]: row for row in rows}, alerts_from, before and before["alert_id"])
+    return KnownAlerts(
+        {row["alert_id"]: row for row in rows}, alerts_from, before["alert_id"] if before else None
+    )
 
 
 def store(
@@ -156,28 +158,39 @@ def _tell_end(connection: Connection, row: DictRow, event: str, why: str) -> Non
         )
 
 
-def _news(before: DictRow | None, incident: Incident) -> list[str]:
-    """What is worth telling of an incident, against the alert as it was."""
+def _news(before: DictRow | None, incident: Incident) -> list[tuple[str, str]]:
+    """What is worth telling of an incident, against the alert as it was: the event, and a message's first words."""
     news = []
     if before is None or before["state"] == "retracted":
-        news.append("opened")
+        news.append(("opened", incident.severity.value.upper()))
     elif before["severity"] != incident.severity.value and incident.severity.value == "critical":
-        news.append("raised")
+        news.append(("raised", "CRITICAL now"))
+    elif joined := _disasters(incident.details) - _disasters(before["details"]):
+        news.append(("joined", f"CRITICAL as well now, {', '.join(sorted(joined))}"))
     if incident.resolved_at is not None and (before is None or before["state"] != "resolved"):
-        news.append("resolved")
+        news.append(("resolved", "Resolved"))
     return news
 
 
+def _disasters(details: Mapping[str, Any]) -> set[str]:
+    """What has been critical in an incident: metrics, and silence."""
+    metrics = details.get("metrics", {})
+    critical = {name for name, one in metrics.items() if one["worst"]["severity"] == "critical"}
+    return critical | ({"no events"} if details.get("no_events") else set())
+
+
 def _tell(
-    connection: Connection, settings: Settings, incident: Incident, news: str, before: DictRow | None
+    connection: Connection,
+    settings: Settings,
+    incident: Incident,
+    news: tuple[str, str],
+    before: DictRow | None,
 ) -> None:
     if incident.last_window < datetime.now(incident.last_window.tzinfo) - TOLD_WITHIN:
         return
-    title = {"opened": incident.severity.value.upper(), "raised": "CRITICAL now", "resolved": "Resolved"}[
-        news
-    ]
+    event, title = news
     body: dict[str, Any] = {
-        "event": news,
+        "event": event,
         "alert_id": incident.alert_id,
         "severity": incident.severity.value,
         "metric": incident.metric,
@@ -196,7 +209,7 @@ def _tell(
         incident.alert_id,
         f"{title}: {reason(incident)}, since {incident.window_start:%H:%M} UTC",
         body,
-        key=f"{incident.alert_id}:{news}:{before['updated_at'].isoformat() if before else ''}",
+        key=f"{incident.alert_id}:{event}:{before['updated_at'].isoformat() if before else ''}",
     )
 
 

@@ -408,6 +408,27 @@ def test_an_open_alert_that_changed_settings_do_not_see_is_resolved_and_told(set
     assert told(settings) == ["opened", "resolved"]
 
 
+def test_a_second_disaster_in_an_open_incident_is_told(settings: Settings) -> None:
+    recent = datetime.now(UTC).replace(second=0, microsecond=0) - 20 * MINUTE
+    fall = usual_minutes(recent, 12, seed=2)
+    for number, counts in enumerate(fall.values()):
+        counts["purchase"] = 0
+        if number >= 6:
+            counts["add_to_cart"] = 0
+    write_gold(settings, {**usual_minutes(recent - 200 * MINUTE, 200), **fall})
+    for number in range(1, 13):
+        closed(settings, recent + number * MINUTE)
+        score_all(settings)
+    with connect(settings) as connection:
+        rows = connection.execute(
+            "select text from serving.outbox where body ->> 'event' = 'joined'"
+        ).fetchall()
+    assert [row["text"] for row in rows if "add_to_cart_rate" in row["text"].split(":")[0]]
+    assert len(alerts_of(settings)) == 1
+    joined = [event for event in told(settings) if event == "joined"]
+    assert len(joined) <= len(settings.detector_metrics)
+
+
 def test_an_acknowledgement_survives_the_life_of_the_alert(taught: Settings) -> None:
     write_gold(taught, without_purchases(5))
     closed(taught, FALL + 5 * MINUTE)

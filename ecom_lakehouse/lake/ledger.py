@@ -434,18 +434,19 @@ class Ledger:
         with self.connection.transaction(), self.connection.cursor() as cursor:
             cursor.execute(
                 "insert into lake.dirty_minutes (minute, slice_id) select unnest(%s::timestamptz[]), %s"
-                " on conflict (minute) do update set slice_id = excluded.slice_id, marked_at = now()",
+                " on conflict (minute, slice_id) do update set marked_at = now()",
                 (list(minutes), slice_id),
             )
 
     def dirty_minutes(self, *, held: bool = False) -> list[datetime]:
         """The minutes whose Gold has not followed Silver yet, in order.
 
-        Those of held slices wait with them and are left out, unless `held` asks for them too.
+        Those that a held slice touched wait with it and are left out, unless `held` asks for them too.
         """
         rows = self._rows(
-            "select minute from lake.dirty_minutes where %s or slice_id not in"
-            " (select slice_id from lake.slices where held_reason is not null) order by minute",
+            "select distinct minute from lake.dirty_minutes where %s or minute not in"
+            " (select minute from lake.dirty_minutes join lake.slices using (slice_id)"
+            "  where held_reason is not null) order by minute",
             (held,),
         )
         return [row["minute"] for row in rows]

@@ -10,8 +10,10 @@ from deltalake import write_deltalake
 
 from ecom_lakehouse.defs import assets, checks, sensors
 from ecom_lakehouse.lake.audit import audit
+from ecom_lakehouse.lake.planning import Waiting, look_at_waiting, plan_slice
 from ecom_lakehouse.lake.status import read_status
 from ecom_lakehouse.lake.tables import LakeTable
+from ecom_lakehouse.lake.topic import look_at_topic
 from ecom_lakehouse_tests.pipeline import Pipeline, event, message, minute_ago
 
 Produce = Callable[..., None]
@@ -118,6 +120,32 @@ def test_of_a_rebuilt_hour_only_the_held_slice_waits_and_bronze_goes_on(
     assert states(pipeline) == ["done"] * 4
     assert pipeline.kpi("events_purchase") == 4
     assert audit(pipeline.settings).passed
+
+
+def test_a_minute_that_a_held_slice_touched_waits_whoever_touched_it_after(
+    pipeline: Pipeline, produce: Produce
+) -> None:
+    at = minute_ago(5)
+    send(produce, pipeline, event(event_time=at))
+    (first,) = pipeline.plan()
+    pipeline.run([first], [assets.BRONZE, assets.SILVER, assets.QUARANTINE])
+    send(produce, pipeline, event(event_time=at), event(event_time=minute_ago(2)))
+    pipeline.at_next_mark()
+    second = plan_slice(pipeline.ledger, waiting(pipeline), pipeline.settings)
+    assert second is not None
+    pipeline.run([second], [assets.BRONZE, assets.SILVER, assets.QUARANTINE])
+    pipeline.ledger.hold(first.slice_id, "a check said no", "silver")
+    pipeline.ledger.begin_rebuild([second.slice_id], "gold", "a run of another hour")
+    pipeline.finish()
+    assert len(pipeline.kpis()) == 1
+    pipeline.ledger.release(first.slice_id)
+    pipeline.finish()
+    assert len(pipeline.kpis()) == 2
+    assert audit(pipeline.settings).passed
+
+
+def waiting(pipeline: Pipeline) -> Waiting:
+    return look_at_waiting(pipeline.ledger, look_at_topic(pipeline.settings), pipeline.settings)
 
 
 def states(pipeline: Pipeline) -> list[str]:

@@ -13,6 +13,7 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from ecom_lakehouse.core.detection import State, Verdict
+from ecom_lakehouse.core.detection.incidents import EVENTS
 
 Connection = psycopg.Connection[DictRow]
 LOCK = "lakehouse detector"
@@ -65,15 +66,27 @@ def start_anew(
     history: timedelta,
     judge_again: bool = False,
 ) -> Position | None:
-    """Begins with the oldest minute within the history; None while there is none.
+    """Begins with the first dense hour within the history, else after the last long gap; None while there is none.
+
+    So a stray old event is no beginning: weeks without events would be learned after it.
 
     What another rule, or this one with other parameters, has already judged only teaches: no second alert of it;
     with `judge_again` all of it is judged again, and its alerts with it.
     """
     row = connection.execute(
-        "select (select min(window_start) from serving.kpi_minute where window_start >= %s) as oldest,"
-        " (select max(next_minute) from serving.detector_position) as judged_before",
-        (closed_before - history,),
+        """
+        with minutes as (
+            select window_start,
+                   window_start - lag(window_start) over (order by window_start) as gap,
+                   count(*) over (order by window_start range between current row and '59 minutes' following) as near
+            from serving.kpi_minute where metric = %s and value > 0 and window_start >= %s
+        )
+        select coalesce(min(window_start) filter (where near >= %s),
+                        max(window_start) filter (where gap > '1 hour'), min(window_start)) as oldest,
+               (select max(next_minute) from serving.detector_position) as judged_before
+        from minutes
+        """,
+        (EVENTS, closed_before - history, DENSE),
     ).fetchone()
     if row is None or row["oldest"] is None:
         return None

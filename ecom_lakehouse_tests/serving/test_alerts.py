@@ -283,6 +283,18 @@ def test_a_silence_that_late_data_cuts_in_two_stays_one_alert_and_ends(settings:
     assert [row["state"] for row in alerts_of(quiet)] == ["resolved"]
 
 
+def test_a_stray_old_event_makes_no_history_of_zeros(settings: Settings) -> None:
+    write_gold(settings, {START - timedelta(days=9): {"click": 1}, **usual_minutes(START, 60)})
+    closed(settings, START + 60 * MINUTE)
+    assert [(one.minutes, one.next_minute) for one in score_all(settings)] == [(60, START + 60 * MINUTE)]
+
+
+def test_a_shop_of_few_minutes_begins_after_its_last_long_gap(settings: Settings) -> None:
+    write_gold(settings, {START - timedelta(days=9): {"click": 1}, **usual_minutes(START, 2)})
+    closed(settings, START + 2 * MINUTE)
+    assert [one.minutes for one in score_all(settings)] == [2]
+
+
 def test_a_rebuilt_hour_with_the_same_values_makes_no_alert_twice(taught: Settings) -> None:
     write_gold(taught, without_purchases(5))
     closed(taught, FALL + 5 * MINUTE)

@@ -116,7 +116,7 @@ def adopt_topic(yes: Yes = False) -> None:
         ledger = Ledger(connection)
         ledger.adopt_topic(snapshot)
         ledger.set_blocked(None)
-    print(f"{settings.topic} (id {snapshot.topic_id}) is read from its earliest offset on.")
+    print(f"{settings.topic} (id {snapshot.topic_id}) is the one that is read from now on.")
 
 
 def rebuild_ledger(yes: Yes = False) -> None:

@@ -41,6 +41,11 @@ class Slice:
     attempts: int
     ranges: tuple[OffsetRange, ...]
 
+    @property
+    def topic(self) -> str:
+        """The name of the topic that it was planned on."""
+        return self.ranges[0].topic
+
     def lacks(self, layer: Layer) -> bool:
         """Whether the layer is the next to be written."""
         return self.next_layer == layer
@@ -174,17 +179,40 @@ class Ledger:
         """The incarnations of the topic that were read so far, newest first."""
         return self._rows("select * from lake.topics where topic = %s order by adopted_at desc", (topic,))
 
-    def adopt_topic(self, snapshot: TopicSnapshot) -> None:
-        """Makes this incarnation of the topic the one to read; knows it already: does nothing."""
-        self._run(
-            "insert into lake.topics (topic_id, cluster_id, topic, adopted_at) values (%s, %s, %s, clock_timestamp())"
-            " on conflict (topic_id) do update set cluster_id = excluded.cluster_id",
-            (snapshot.topic_id, snapshot.cluster_id, snapshot.topic),
+    def adopt_topic(self, snapshot: TopicSnapshot, starts: Mapping[int, int] | None = None) -> None:
+        """Makes this incarnation of the topic the one to read, from `starts` on (the earliest offsets if not given).
+
+        One that was read before goes on where it was left.
+        """
+        starts = snapshot.earliest if starts is None else starts
+        with self.connection.transaction():
+            self._run(
+                "insert into lake.topics (topic_id, cluster_id, topic, adopted_at)"
+                " values (%s, %s, %s, clock_timestamp()) on conflict (topic_id) do update"
+                " set cluster_id = excluded.cluster_id, adopted_at = excluded.adopted_at",
+                (snapshot.topic_id, snapshot.cluster_id, snapshot.topic),
+            )
+            self._run(
+                "insert into lake.topic_starts select %(id)s, partition, start from"
+                " unnest(%(partitions)s::int[], %(starts)s::bigint[]) as given (partition, start)"
+                " where not exists (select from lake.topic_starts where topic_id = %(id)s)",
+                {
+                    "id": snapshot.topic_id,
+                    "partitions": list(starts),
+                    "starts": list(starts.values()),
+                },
+            )
+
+    def starts(self, topic_id: str) -> dict[int, int]:
+        """Where reading began of each Kafka partition that was there when the topic was first seen."""
+        rows = self._rows(
+            "select kafka_partition, start_offset from lake.topic_starts where topic_id = %s", (topic_id,)
         )
+        return {row["kafka_partition"]: row["start_offset"] for row in rows}
 
     def record_look(self, snapshot: TopicSnapshot, caught_up: bool) -> None:
         """Remembers a look at the topic: its ends, our position, and whether nothing was left to plan."""
-        positions = self.positions(snapshot.topic_id)
+        positions = self.starts(snapshot.topic_id) | self.positions(snapshot.topic_id)
         with self.connection.transaction():
             for partition, end in snapshot.stable_end.items():
                 self.connection.execute(
@@ -197,7 +225,7 @@ class Ledger:
                         partition,
                         snapshot.earliest[partition],
                         end,
-                        positions.get(partition, snapshot.earliest[partition]),
+                        positions.get(partition, 0),
                         snapshot.seen_at,
                     ),
                 )

@@ -42,11 +42,10 @@ def look_at_waiting(ledger: Ledger, snapshot: TopicSnapshot, settings: Settings)
     Raises:
         TopicError: the topic or cluster is another one, or the topic ends before our position.
     """
-    _require_known_topic(ledger, snapshot)
-    positions = ledger.positions(snapshot.topic_id)
-    starts = {
-        partition: _start(partition, snapshot, positions, settings) for partition in snapshot.stable_end
-    }
+    _require_known_topic(ledger, snapshot, settings)
+    # A Kafka partition that was added later begins at 0: all it ever held is ours.
+    known = ledger.starts(snapshot.topic_id) | ledger.positions(snapshot.topic_id)
+    starts = {partition: known.get(partition, 0) for partition in snapshot.stable_end}
     for partition, start in starts.items():
         end = snapshot.stable_end[partition]
         if end < start:
@@ -95,10 +94,11 @@ def plan_slice(ledger: Ledger, waiting: Waiting, settings: Settings) -> Slice | 
     )
 
 
-def _require_known_topic(ledger: Ledger, snapshot: TopicSnapshot) -> None:
+def _require_known_topic(ledger: Ledger, snapshot: TopicSnapshot, settings: Settings) -> None:
     known = ledger.adopted_topics(snapshot.topic)
     if not known:
-        ledger.adopt_topic(snapshot)
+        latest = settings.start_offsets == "latest"
+        ledger.adopt_topic(snapshot, snapshot.stable_end if latest else snapshot.earliest)
         return
     if known[0]["cluster_id"] != snapshot.cluster_id:
         raise TopicError(
@@ -112,15 +112,6 @@ def _require_known_topic(ledger: Ledger, snapshot: TopicSnapshot) -> None:
             f"{known[0]['topic_id']}): offsets of the old one mean nothing in the new one. Nothing is planned; "
             "`lakehouse adopt-topic` begins the new one at its earliest offset."
         )
-
-
-def _start(partition: int, snapshot: TopicSnapshot, positions: Mapping[int, int], settings: Settings) -> int:
-    if partition in positions:
-        return positions[partition]
-    if positions:
-        return 0  # A Kafka partition that was added later: all it ever held is ours.
-    first = snapshot.stable_end if settings.start_offsets == "latest" else snapshot.earliest
-    return first[partition]
 
 
 def _shares(waiting: Mapping[int, int], bound: int) -> dict[int, int]:

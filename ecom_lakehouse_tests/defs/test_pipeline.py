@@ -39,6 +39,18 @@ def test_events_flow_from_kafka_to_gold(pipeline: Pipeline, produce: Produce) ->
     assert audit(pipeline.settings).passed
 
 
+def test_a_start_at_latest_reads_what_comes_after_it_and_nothing_before(
+    pipeline: Pipeline, produce: Produce
+) -> None:
+    pipeline.settings = pipeline.settings.model_copy(update={"start_offsets": "latest"})
+    send(produce, pipeline, event("checkout"))
+    assert "Nothing new" in str(pipeline.tick())
+    send(produce, pipeline, event("click"))
+    pipeline.ingest()
+    assert [row["event_type"] for row in pipeline.rows("bronze")] == ["click"]
+    assert pipeline.ledger.lost_offsets_in_all() == 0
+
+
 def test_an_empty_topic_plans_nothing_and_closes_minutes(pipeline: Pipeline) -> None:
     assert "Nothing new" in str(pipeline.tick())
     closed = pipeline.ledger.connection.execute("select reached_gold_at from serving.freshness").fetchone()

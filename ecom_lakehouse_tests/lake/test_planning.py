@@ -71,6 +71,16 @@ def test_a_first_start_begins_at_the_earliest_offset_and_loses_nothing(
 def test_a_first_start_at_latest_takes_what_comes_after_it(ledger: Ledger, settings: Settings) -> None:
     latest = settings.model_copy(update={"start_offsets": "latest"})
     assert plan(ledger, latest, topic_at(settings, {0: 10})) is None
+    assert ranges(plan(ledger, latest, topic_at(settings, {0: 13}))) == {0: (10, 13)}
+
+
+def test_a_partition_that_was_empty_at_the_first_look_begins_where_it_was_then(
+    ledger: Ledger, settings: Settings
+) -> None:
+    plan(ledger, settings, topic_at(settings, {0: 10, 1: 500}, earliest={0: 0, 1: 500}))
+    second = plan(ledger, settings, topic_at(settings, {0: 10, 1: 501}, earliest={0: 0, 1: 500}))
+    assert ranges(second) == {1: (500, 501)}
+    assert ledger.lost_offsets_in_all() == 0
 
 
 def test_a_kafka_partition_that_appears_later_begins_at_zero(ledger: Ledger, settings: Settings) -> None:
@@ -114,6 +124,14 @@ def test_an_adopted_topic_begins_at_its_earliest_offset(ledger: Ledger, settings
     anew = topic_at(settings, {0: 50}, topic_id="second")
     ledger.adopt_topic(anew)
     assert ranges(plan(ledger, settings, anew)) == {0: (0, 50)}
+
+
+def test_a_topic_adopted_again_goes_on_where_it_was_left(ledger: Ledger, settings: Settings) -> None:
+    plan(ledger, settings, topic_at(settings, {0: 10}))
+    ledger.adopt_topic(topic_at(settings, {0: 50}, topic_id="second"))
+    again = topic_at(settings, {0: 12})
+    ledger.adopt_topic(again)
+    assert ranges(plan(ledger, settings, again)) == {0: (10, 12)}
 
 
 def test_another_cluster_stops_planning(ledger: Ledger, settings: Settings) -> None:

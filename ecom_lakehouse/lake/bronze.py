@@ -13,13 +13,17 @@ from ecom_lakehouse.core.bronze import bronze_rows
 from ecom_lakehouse.core.slices import SliceStamp
 from ecom_lakehouse.errors import TableError
 from ecom_lakehouse.lake.guards import require_ledger_knows_bronze, require_rows_inside_ranges
-from ecom_lakehouse.lake.kafka_source import earliest_offsets, read_ranges
+from ecom_lakehouse.lake.kafka_source import earliest_offsets, read_ranges, topic_id
 from ecom_lakehouse.lake.ledger import Slice
 from ecom_lakehouse.lake.offsets import OffsetRange, clamped
 from ecom_lakehouse.lake.session import WriterSession
 from ecom_lakehouse.lake.topic import commit_group_offsets
 
 COORDINATES = ["kafka_partition", "kafka_offset"]
+FROM_BRONZE = (
+    "Rebuild Silver and Gold from what Bronze holds: materialize the hour with silver_events, quarantine_events "
+    "and kpi_minute."
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,8 @@ class BronzeSlice:
 def write_bronze(session: WriterSession, slice_: Slice) -> BronzeSlice:
     """Replaces exactly this slice's rows in Bronze by what Kafka holds, and marks it.
 
-    Rows that are stored stay as they are (`kept`) when Kafka no longer holds every one of them.
+    Rows that are stored stay as they are (`kept`) when Kafka no longer holds every one of them. Of a topic that
+    was made anew since the slice was planned nothing is read: its offsets are other messages.
 
     Raises:
         LedgerError: the lake and the ledger disagree, or the right to write is gone.
@@ -49,7 +54,7 @@ def write_bronze(session: WriterSession, slice_: Slice) -> BronzeSlice:
     bronze = session.lake.bronze
     require_ledger_knows_bronze(session.ledger, session.lake)
     require_rows_inside_ranges(slice_, session.lake)
-    readable, lost = clamped(slice_.ranges, earliest_offsets(session.settings, slice_.ranges))
+    readable, lost = _held_by_kafka(session, slice_)
     stored = stored_coordinates(session, slice_)
     kept = stored.num_rows > 0 and not _covers(session, readable, stored)
     if not kept:
@@ -60,7 +65,7 @@ def write_bronze(session: WriterSession, slice_: Slice) -> BronzeSlice:
         bronze.replace_slice(bronze_rows(messages, stamp), slice_.slice_id, slice_.hour, offsets)
         stored = stored_coordinates(session, slice_)
     # What expired while it was being read is lost too, unless it is stored.
-    _, lost_meanwhile = clamped(slice_.ranges, earliest_offsets(session.settings, slice_.ranges))
+    _, lost_meanwhile = _held_by_kafka(session, slice_)
     lost = _without_stored({*lost, *lost_meanwhile}, stored)
     size = bronze.slice_size(slice_.slice_id, slice_.hour)
     seconds = time.monotonic() - started
@@ -79,21 +84,40 @@ def require_kafka_still_holds(session: WriterSession, slices: Sequence[Slice]) -
         TableError: it does not; names the slice and the offsets, and nothing was touched.
     """
     for slice_ in slices:
-        _, lost = clamped(slice_.ranges, earliest_offsets(session.settings, slice_.ranges))
+        if _made_anew(session, slice_):
+            raise TableError(
+                f"Bronze of hour {slice_.hour:%Y-%m-%d %H}:00 cannot be rebuilt from Kafka: slice "
+                f"{slice_.slice_id} was read from topic {slice_.topic} with id {slice_.topic_id}, which was made "
+                f"anew since: its offsets are other messages now. Nothing was touched. {FROM_BRONZE}"
+            )
+        _, lost = _held_by_kafka(session, slice_)
         known = session.ledger.lost_offsets(slice_.slice_id)
         for each in lost:
             if not any(seen.partition == each.partition and seen.end >= each.end for seen in known):
                 raise TableError(
                     f"Bronze of hour {slice_.hour:%Y-%m-%d %H}:00 cannot be rebuilt from Kafka: of slice "
                     f"{slice_.slice_id}, partition {each.partition}, Kafka has dropped offsets {each.start} to "
-                    f"{each.end - 1} (the topic's retention). Nothing was touched. Rebuild Silver and Gold from "
-                    "what Bronze holds: materialize the hour with silver_events, quarantine_events and kpi_minute."
+                    f"{each.end - 1} (the topic's retention). Nothing was touched. {FROM_BRONZE}"
                 )
 
 
 def stored_coordinates(session: WriterSession, slice_: Slice) -> pa.Table:
     """The coordinates that Bronze holds of a slice: `kafka_partition` INT, `kafka_offset` BIGINT."""
     return session.lake.bronze.slice_arrow(slice_.slice_id, slice_.hour, COORDINATES)
+
+
+def _made_anew(session: WriterSession, slice_: Slice) -> bool:
+    """Whether the topic of that name is another one than when the slice was planned."""
+    return topic_id(session.settings, slice_.topic) != slice_.topic_id
+
+
+def _held_by_kafka(
+    session: WriterSession, slice_: Slice
+) -> tuple[tuple[OffsetRange, ...], tuple[OffsetRange, ...]]:
+    """What Kafka can still give of the slice, and what it cannot."""
+    if _made_anew(session, slice_):
+        return (), slice_.ranges
+    return clamped(slice_.ranges, earliest_offsets(session.settings, slice_.ranges))
 
 
 def _covers(session: WriterSession, readable: Sequence[OffsetRange], stored: pa.Table) -> bool:

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 from pyspark.sql import functions as sf
 from pyspark.sql.types import (
@@ -129,6 +129,23 @@ def earliest_offsets(settings: Settings, ranges: Sequence[OffsetRange]) -> dict[
         raise TopicError(
             f"The earliest offsets of {ranges[0].topic} cannot be had from {settings.kafka_bootstrap_servers}: "
             f"{error.args[0].str()}. See that the broker is up (`lakehouse ps`)."
+        ) from error
+
+
+def topic_id(settings: Settings, topic: str) -> str:
+    """The id of the topic of that name as it is now: one made anew has another.
+
+    Raises:
+        TopicError: the broker cannot be reached, or has no such topic.
+    """
+    admin = AdminClient(client_options(settings))
+    try:
+        described = admin.describe_topics(TopicCollection([topic]), request_timeout=REQUEST_TIMEOUT_SECONDS)
+        return str(described[topic].result().topic_id)
+    except KafkaException as error:
+        raise TopicError(
+            f"Topic {topic} at {settings.kafka_bootstrap_servers} cannot be described: {error.args[0].str()}. "
+            "See that the broker is up (`lakehouse ps`) and that the topic exists."
         ) from error
 
 

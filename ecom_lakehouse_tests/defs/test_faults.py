@@ -23,7 +23,7 @@ from ecom_lakehouse.lake import kafka_batches
 from ecom_lakehouse.lake.audit import audit
 from ecom_lakehouse.lake.ledger_rebuild import rebuild_from_bronze
 from ecom_lakehouse.lake.offsets import OffsetRange
-from ecom_lakehouse.lake.topic import CONSUMER_GROUP
+from ecom_lakehouse.lake.topic import CONSUMER_GROUP, look_at_topic
 from ecom_lakehouse.lake.writer import take_right_to_write
 from ecom_lakehouse.settings import LOCALHOST, Settings
 from ecom_lakehouse.stack.child import started
@@ -315,6 +315,30 @@ def test_a_topic_made_anew_stops_planning_though_it_is_longer(pipeline: Pipeline
     with pytest.raises(TopicError, match="adopt-topic"):
         pipeline.tick()
     assert len(pipeline.rows("bronze")) == 1
+
+
+def test_of_a_topic_made_anew_nothing_is_read_as_if_it_were_the_old_one(
+    pipeline: Pipeline, produce: Produce
+) -> None:
+    send(produce, pipeline, event(), event())
+    (first,) = pipeline.ingest()
+    before = pipeline.rows("bronze")
+    send(produce, pipeline, event())
+    (unread,) = pipeline.plan()
+    make_topic_anew(pipeline)
+    create_topic(pipeline.settings)
+    send(produce, pipeline, event(), event(), event(), event())
+    pipeline.ledger.adopt_topic(look_at_topic(pipeline.settings))
+    pipeline.finish()
+    assert pipeline.ledger.lost_offsets(unread.slice_id) == list(unread.ranges)
+    assert [row["slice_id"] for row in pipeline.rows("bronze")].count(unread.slice_id) == 0
+    pipeline.ingest()
+    result = pipeline.rebuild(first.hour, fails=True)
+    failure = next(each for each in result.all_events if each.is_step_failure).step_failure_data.error
+    assert "made anew since" in str(failure)
+    assert [row for row in pipeline.rows("bronze") if row["slice_id"] == first.slice_id] == before
+    assert len(pipeline.rows("bronze")) == 6
+    assert audit(pipeline.settings).passed
 
 
 def test_an_older_ledger_is_refused_and_made_anew_from_bronze(pipeline: Pipeline, produce: Produce) -> None:

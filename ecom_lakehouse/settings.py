@@ -21,6 +21,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ecom_lakehouse.core.checks import TOLERANCES
+from ecom_lakehouse.core.detection.rules import KINDS
 from ecom_lakehouse.errors import SettingsError
 
 PREFIX = "LAKEHOUSE_"
@@ -211,6 +212,14 @@ class Settings(BaseSettings):
     def _known_time_zone(cls, value: str) -> str:
         if value not in available_timezones():
             raise ValueError("allowed is a name of the time zone database, such as Europe/Berlin")
+        return value
+
+    @field_validator("detector_metrics")
+    @classmethod
+    def _metrics_of_gold(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [name for name in value if name not in KINDS]
+        if unknown:
+            raise ValueError(f"{unknown[0]} is no metric of Gold; there are {', '.join(KINDS)}")
         return value
 
     @field_validator("webhook_url")

@@ -58,12 +58,14 @@ def alerts_watch(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.Sk
 def tick(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
     """Scores what there is, sends what waits, and reports the alerts as materialised where minutes were scored."""
     settings = load_settings()
-    scoring = score_closed_minutes(settings)
-    sent = deliver(settings)
-    if sent.failed or sent.given_up:
-        context.log.warning(
-            f"The webhook refused {sent.failed + sent.given_up} messages; {sent.given_up} were given up."
-        )
+    try:
+        scoring = score_closed_minutes(settings)
+    finally:  # what waits is sent, though the scoring fails
+        sent = deliver(settings)
+        if sent.failed or sent.given_up:
+            context.log.warning(
+                f"The webhook refused {sent.failed + sent.given_up} messages; {sent.given_up} were given up."
+            )
     if scoring.idle is not None:
         return dg.SkipReason(scoring.pipeline or scoring.idle)
     return dg.SensorResult(

@@ -14,8 +14,6 @@ from zoneinfo import ZoneInfo
 
 from ecom_lakehouse.core.detection import Detector, State, Verdict
 from ecom_lakehouse.core.detection.incidents import EVENTS, Incident, IncidentBook, IncidentRules
-from ecom_lakehouse.core.detection.rules import KINDS
-from ecom_lakehouse.errors import SettingsError
 from ecom_lakehouse.lake.database import connect
 from ecom_lakehouse.serving import alert_store, detector_store
 from ecom_lakehouse.serving.detector_store import Connection, Position, ScoredMinute
@@ -56,25 +54,24 @@ def score_closed_minutes(settings: Settings) -> Scoring:
     """Scores what has closed since the last call and what has changed since it was scored; watches the pipeline.
 
     At most `detector_minutes_per_tick` new minutes a call. A closed minute without rows in Gold had no events. Two
-    callers at once: one works, the other is told so. Everything is committed together or not at all.
+    callers at once: one works, the other is told so. The scoring is committed together or not at all; the watch
+    before it by itself, so that a fault of the scoring does not silence it.
 
     Raises:
         LedgerError: Postgres cannot be reached.
-        SettingsError: a watched metric is none of Gold's.
     """
-    unknown = sorted(set(settings.detector_metrics) - set(KINDS))
-    if unknown:
-        raise SettingsError(
-            f"LAKEHOUSE_DETECTOR_METRICS names {unknown[0]}, no metric of Gold; there are {', '.join(KINDS)}"
-        )
-    with connect(settings) as connection, connection.transaction():
-        if not detector_store.take_lock(connection):
-            return Scoring(idle="Another detector is at work; it scores what there is.")
-        pipeline = watch_pipeline(connection, settings)
-        closed_before = _closed_before(connection, settings)
-        if closed_before is None:
-            return Scoring(pipeline=pipeline, idle="No minute is closed yet.")
-        return _Call(connection, settings, closed_before, pipeline).run()
+    with connect(settings) as connection:
+        with connection.transaction():
+            pipeline = watch_pipeline(connection, settings)
+        with connection.transaction():
+            if not detector_store.take_lock(connection):
+                return Scoring(
+                    pipeline=pipeline, idle="Another detector is at work; it scores what there is."
+                )
+            closed_before = _closed_before(connection, settings)
+            if closed_before is None:
+                return Scoring(pipeline=pipeline, idle="No minute is closed yet.")
+            return _Call(connection, settings, closed_before, pipeline).run()
 
 
 class _Call:
@@ -128,7 +125,7 @@ class _Call:
         self._timed("keep")
         counts = alert_store.store(self.connection, self.settings, incidents, known)
         if end >= position.alerts_from:
-            alert_store.resolve_others(self.connection, end, book.open and book.open.alert_id)
+            alert_store.resolve_others(self.connection, end, book.open.alert_id if book.open else None)
         self._timed("alerts")
         return Scoring(
             minutes=max(round((end - position.next_minute) / MINUTE), 0),

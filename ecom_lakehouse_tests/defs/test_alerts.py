@@ -5,9 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+import psycopg
 import pytest
 
 from ecom_lakehouse.defs import alerts
+from ecom_lakehouse.lake.database import connect
+from ecom_lakehouse.serving.webhook import Delivery
 from ecom_lakehouse.settings import Settings
 from ecom_lakehouse_tests.serving.gold import MINUTE, alerts_of, reached, usual_minutes, write_gold
 
@@ -48,6 +51,27 @@ def test_a_tick_with_nothing_to_do_says_why(watched: Settings) -> None:
     result = tick()
     assert isinstance(result, dg.SkipReason)
     assert result.skip_message == "No minute is closed yet."
+
+
+def test_a_late_pipeline_is_told_though_the_scoring_fails(
+    watched: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached(watched, datetime.now(UTC) - timedelta(hours=2))
+    with connect(watched) as connection:
+        connection.execute("update serving.pipeline_watch set watching_since = now() - interval '1 hour'")
+        connection.execute("drop table serving.scored_minutes")
+        connection.execute("drop table serving.detector_position cascade")
+    delivered: list[Settings] = []
+
+    def noted(settings: Settings) -> Delivery:
+        delivered.append(settings)
+        return Delivery()
+
+    monkeypatch.setattr(alerts, "deliver", noted)
+    with pytest.raises(psycopg.errors.UndefinedTable):
+        tick()
+    assert [row["rule_name"] for row in alerts_of(watched)] == ["pipeline_late_v1"]
+    assert delivered == [watched]
 
 
 def test_the_asset_hangs_on_kpi_minute_and_both_sensors_run_by_default() -> None:

@@ -112,11 +112,13 @@ def _body(api: Api, view: View) -> None:
         notices.nothing_in_range(newest, view.zone)
     _tiles(data, view)
     alerts = [alert for alert in data.alerts if alert["severity"] in view.severities]
-    _main_chart(api, data, alerts, view)
+    # the list keeps what was retracted; on the charts it would stand for something that happened
+    charted = [alert for alert in alerts if alert["state"] != "retracted"]
+    _main_chart(api, data, charted, view)
     others = [name for name in (*TILES, "checkout_rate") if name != view.metric]
     with st.grid(SMALL_COLUMNS, min_column_width=280):
         for name in others[: 2 * SMALL_COLUMNS]:
-            _small_chart(data, alerts, name, view)
+            _small_chart(data, charted, name, view)
     alert_list(api, alerts, view)
 
 

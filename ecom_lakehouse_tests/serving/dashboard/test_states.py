@@ -75,6 +75,17 @@ def test_a_paused_pipeline_says_how_to_let_it_go_on(opened: Opened, gold: Gold) 
     assert "lakehouse resume" in said(opened())
 
 
+def test_a_retracted_alert_is_listed_and_stands_on_no_chart(opened: Opened, gold: Gold) -> None:
+    start = datetime.now(UTC).replace(second=0, microsecond=0) - 20 * MINUTE
+    gold.minute(start, events_total=5)
+    gold.reached(start + 19 * MINUTE)
+    gold.alert("stands", window_start=start, last_window=start, metric="events_total")
+    gold.alert("went", window_start=start, last_window=start, metric="events_total", state="retracted")
+    app = opened()
+    assert "1 alert on it in this range" in "\n".join(one.value for one in app.caption)
+    assert "Retracted" in "\n".join(one.value for one in app.markdown)
+
+
 def test_an_api_that_is_away_is_named_with_what_to_run(monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     app = _app(url, monkeypatch)

@@ -84,6 +84,9 @@ class Settings(BaseSettings):
     api_url: str = Field("", description="Where the dashboard and links find the API.")
     dashboard_url: str = Field("", description="Where links find the dashboard.")
     dagster_url: str = Field("", description="Where links find Dagster's UI.")
+    dagster_internal_url: str = Field(
+        "", description="Where the API asks whether Dagster is there; as links do if empty."
+    )
 
     # ingestion
     topic: str = Field("ecom.events.raw.v1", min_length=1, description="The topic of raw events.")
@@ -248,6 +251,7 @@ class Settings(BaseSettings):
             "api_url": f"http://{LOCALHOST}:{self.api_port}",
             "dashboard_url": f"http://{LOCALHOST}:{self.dashboard_port}",
             "dagster_url": f"http://{LOCALHOST}:{self.dagster_port}",
+            "dagster_internal_url": self.dagster_url or f"http://{LOCALHOST}:{self.dagster_port}",
         }
         for name, value in resolved.items():
             if not getattr(self, name):

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from socket import AF_INET
 from typing import Any
 
 import httpx
+import psutil
 import psycopg
 import pytest
+import yaml
 
 from ecom_lakehouse.errors import SettingsError
 from ecom_lakehouse.serving.api import create_app
-from ecom_lakehouse.settings import ApiKey, Settings
+from ecom_lakehouse.serving.api.security import is_local
+from ecom_lakehouse.settings import PROJECT_ROOT, ApiKey, Settings
 from ecom_lakehouse_tests.serving.conftest import Gold, running_api
 
 READER, WRITER = "the-reader's-key", "the-writer's-key"
@@ -37,6 +41,26 @@ def test_beyond_localhost_it_starts_with_keys_and_a_rate_limit_or_not_at_all(
     with pytest.raises(SettingsError, match="LAKEHOUSE_API_RATE_LIMIT_PER_MINUTE"):
         create_app(with_settings(settings, api_host=host, api_keys=KEYS))
     create_app(with_settings(settings, api_host=host, api_keys=KEYS, api_rate_limit_per_minute=600))
+
+
+def test_in_the_container_stack_the_dashboard_gets_answers_and_others_need_the_key(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services = yaml.safe_load((PROJECT_ROOT / "docker-compose.yml").read_text())["services"]
+    assert services["api"]["command"] == ["lakehouse", "api"]
+    for name, value in services["api"]["environment"].items():
+        if name.startswith("LAKEHOUSE_API_") and not name.endswith("_URL"):
+            monkeypatch.setenv(name, value)
+    contained = Settings(_env_file=None, home=settings.home, api_postgres_url=settings.api_postgres_url)
+    addresses = [
+        one.address for found in psutil.net_if_addrs().values() for one in found if one.family == AF_INET
+    ]
+    beyond = next(address for address in addresses if not is_local(address))
+    with running_api(contained) as api:
+        url = f"http://{beyond}:{api.base_url.port}/kpis/latest"
+        assert httpx.get(url).status_code == 401
+        key = services["dashboard"]["environment"]["LAKEHOUSE_API_KEY"]
+        assert httpx.get(url, headers={"Authorization": f"Bearer {key}"}).status_code == 200
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.8.8.8"])

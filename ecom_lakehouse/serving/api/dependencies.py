@@ -78,9 +78,9 @@ class DependencyWatch:
         import httpx
 
         async with httpx.AsyncClient(timeout=PATIENCE_SECONDS) as client:
-            answer = await client.get(f"{self._settings.dagster_url}/server_info")
+            answer = await client.get(f"{self._settings.dagster_internal_url}/server_info")
             answer.raise_for_status()
-        return answer.json().get("dagster_version"), self._settings.dagster_url
+        return answer.json().get("dagster_version"), self._settings.dagster_internal_url
 
 
 async def _timed(name: str, look: Look) -> dict[str, Any]:

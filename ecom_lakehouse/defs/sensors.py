@@ -60,8 +60,8 @@ def kafka_micro_batches(context: dg.SensorEvaluationContext) -> dg.SensorResult 
         ledger.set_blocked(None)
         if isinstance(work, str):
             return dg.SkipReason(work)
-        attempt = ledger.begin_attempt([each.slice_id for each in work.slices], settings.retry_base_seconds)
-        return dg.SensorResult(run_requests=[request(work, attempt)])
+        began = ledger.begin_attempt([each.slice_id for each in work.slices], settings.retry_base_seconds)
+        return dg.SensorResult(run_requests=[request(work, began)])
 
 
 @dataclass(frozen=True)
@@ -155,11 +155,14 @@ def leftovers(unfinished: Sequence[Slice]) -> Work | None:
     return Work(alike[:SLICES_A_RUN], FROM_LAYER_ON[first.next_layer or "bronze"] if whole else (BRONZE,))
 
 
-def request(work: Work, attempt: int) -> dg.RunRequest:
-    """One run for these slices; its key names the try, so that a replayed request is one run."""
+def request(work: Work, began: datetime) -> dg.RunRequest:
+    """One run for these slices; its key names the try, so that a replayed request is one run.
+
+    By its time, not its number: tries are counted anew after each layer, and Dagster drops a key it has seen.
+    """
     tag = slices_tag(work.slices)
     return dg.RunRequest(
-        run_key=f"slices {tag[SLICES_TAG]}, attempt {attempt}",
+        run_key=f"slices {tag[SLICES_TAG]}, {began.isoformat()}",
         partition_key=partition_key(work.slices[0].hour),
         tags={**tag, "dagster/priority": LIVE_PRIORITY},
         asset_selection=list(work.selection) if work.selection else None,

@@ -291,20 +291,20 @@ class Ledger:
 
     # attempts
 
-    def begin_attempt(self, slice_ids: Sequence[int], base_seconds: float) -> int:
+    def begin_attempt(self, slice_ids: Sequence[int], base_seconds: float) -> datetime:
         """Counts one more try of each slice before it starts, and sets when the next may follow.
 
         Counted beforehand, so that a run that is killed leaves its trace. The pause doubles with each try, up
-        to five minutes. Gives the highest number of tries among them.
+        to five minutes. Gives when the try began, which no other try of these slices shares.
         """
         rows = self._rows(
             "update lake.slices set attempts = attempts + 1,"
             " next_attempt_at = clock_timestamp()"
             "   + least(make_interval(secs => %s * power(2, least(attempts, 12))), %s)"
-            " where slice_id = any(%s) returning attempts",
+            " where slice_id = any(%s) returning clock_timestamp() as began",
             (base_seconds, MAX_BACK_OFF, list(slice_ids)),
         )
-        return int(max(row["attempts"] for row in rows))
+        return max(row["began"] for row in rows)
 
     def due(self, slice_ids: Sequence[int]) -> bool:
         """Whether the pause after the last try of every one of these slices is over."""

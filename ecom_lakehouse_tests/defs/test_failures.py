@@ -144,6 +144,19 @@ def test_a_minute_that_a_held_slice_touched_waits_whoever_touched_it_after(
     assert audit(pipeline.settings).passed
 
 
+def test_no_two_tries_of_a_slice_share_a_key_though_tries_are_counted_anew(
+    pipeline: Pipeline, produce: Produce
+) -> None:
+    send(produce, pipeline, event())
+    (planned,) = pipeline.plan()
+    keys = set()
+    for _ in range(2):
+        pipeline.ledger.release(planned.slice_id)
+        began = pipeline.ledger.begin_attempt([planned.slice_id], base_seconds=1)
+        keys.add(sensors.request(sensors.Work([planned]), began).run_key)
+    assert len(keys) == 2
+
+
 def waiting(pipeline: Pipeline) -> Waiting:
     return look_at_waiting(pipeline.ledger, look_at_topic(pipeline.settings), pipeline.settings)
 

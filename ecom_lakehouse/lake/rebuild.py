@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, date, datetime
 
 from ecom_lakehouse.lake.bronze import require_kafka_still_holds
 from ecom_lakehouse.lake.gold import mark_slice_dirty
@@ -23,13 +23,41 @@ def begin_rebuild(session: WriterSession, hour: datetime, first: Layer) -> list[
     slices = session.ledger.finished_in(hour)
     if first == "bronze":
         require_kafka_still_holds(session, slices)
-        session.lake.bronze.forget_missing_files()
+        _forget_missing_files(session)
     slice_ids = [each.slice_id for each in slices]
     session.ledger.begin_rebuild(slice_ids, first, session.run_id)
     if first == "gold":
         for each in slices:
             mark_slice_dirty(session, each)
     return slice_ids
+
+
+def _forget_missing_files(session: WriterSession) -> None:
+    """Takes files that storage no longer has out of Bronze's log, whatever hours they are of.
+
+    The log can only be mended as a whole, so the slices of all those hours are undone from here on, and the
+    sensor's next runs write them anew.
+
+    Raises:
+        TableError: Kafka no longer holds one of those hours; nothing was touched.
+    """
+    ledger, bronze = session.ledger, session.lake.bronze
+    hours = sorted({_hour_of_file(path) for path in bronze.missing_files()})
+    require_kafka_still_holds(session, [each for hour in hours for each in ledger.in_hour(hour)])
+    for hour in hours:
+        finished = [each.slice_id for each in ledger.finished_in(hour)]
+        ledger.begin_rebuild(finished, "bronze", session.run_id)
+        for each in ledger.in_hour(hour):
+            if each.slice_id not in finished:
+                ledger.release(each.slice_id, "bronze")
+    if hours:
+        bronze.forget_missing_files()
+
+
+def _hour_of_file(path: str) -> datetime:
+    values = dict(part.split("=", 1) for part in path.split("/")[:-1])
+    day = date.fromisoformat(values["ingest_date"])
+    return datetime(day.year, day.month, day.day, int(values["ingest_hour"]), tzinfo=UTC)
 
 
 def slices_to_write(session: WriterSession, layer: Layer, slice_ids: Sequence[int]) -> Iterator[Slice]:

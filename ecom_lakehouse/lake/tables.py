@@ -250,6 +250,10 @@ class LakeTable:
                 ) from error
         return self._written(slice_id, hour, before)
 
+    def missing_files(self) -> list[str]:
+        """The files, by their path in the table, that the log has and storage no longer."""
+        return sorted(self.delta().repair(dry_run=True)["files_removed"])
+
     def forget_missing_files(self) -> int:
         """Takes files out of the log that are no longer in storage, so that what they held can be written anew."""
         return len(self.delta().repair()["files_removed"])

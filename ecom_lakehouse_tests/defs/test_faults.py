@@ -414,6 +414,27 @@ def test_an_hour_whose_bronze_files_are_gone_is_rebuilt_from_kafka(
     assert audit(pipeline.settings).passed
 
 
+def test_files_missing_in_two_hours_are_both_written_anew_when_one_is_rebuilt(
+    pipeline: Pipeline, produce: Produce
+) -> None:
+    send(produce, pipeline, event())
+    (first,) = pipeline.plan()
+    pipeline.ledger.connection.execute(
+        "update lake.slices set planned_hour = planned_hour - interval '1 hour'"
+    )
+    pipeline.run([pipeline.ledger.slice(first.slice_id)])
+    send(produce, pipeline, event("purchase"))
+    (second,) = pipeline.ingest()
+    before = pipeline.rows("bronze")
+    for file in Path(pipeline.lake.bronze.uri).rglob("ingest_hour=*/*.parquet"):
+        file.unlink()
+    pipeline.rebuild(second.hour)
+    assert states(pipeline) == ["rebuilding", "done"]
+    pipeline.finish()
+    assert pipeline.rows("bronze") == before
+    assert audit(pipeline.settings).passed
+
+
 def test_the_audit_names_what_differs_and_the_hour_to_rebuild(pipeline: Pipeline, produce: Produce) -> None:
     send(produce, pipeline, event(), event("purchase"))
     (first,) = pipeline.ingest()

@@ -134,6 +134,13 @@ def test_the_document_says_that_keys_are_needed_only_where_they_are(settings: Se
     assert "security" not in closed["paths"]["/v1/health"]["get"]
 
 
+def test_open_paths_that_ask_postgres_are_limited_by_address(settings: Settings) -> None:
+    with running_api(with_settings(settings, api_keys=KEYS, api_rate_limit_per_minute=3)) as api:
+        assert [api.get("/ready").status_code for _ in range(4)] == [200, 200, 200, 429]
+        assert api.get("/v1/ready").status_code == 429
+        assert api.get("/health").status_code == 200
+
+
 def test_who_asks_too_often_is_told_when_to_come_back(settings: Settings) -> None:
     with running_api(with_settings(settings, api_keys=KEYS, api_rate_limit_per_minute=5)) as api:
         answers = [api.get("/kpis/latest", headers={"X-API-Key": READER}) for _ in range(6)]

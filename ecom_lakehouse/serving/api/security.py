@@ -15,6 +15,7 @@ from ecom_lakehouse.serving.api.problems import ApiProblem
 from ecom_lakehouse.settings import Settings
 
 OPEN_PATHS = frozenset({"/health", "/ready", "/openapi.json"})
+ASKS_POSTGRES = "/ready"  # of the open paths
 DOCS = ("/docs", "/static-offline-docs")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 REMEMBERED_CALLERS = 10_000
@@ -83,6 +84,8 @@ class Gate:
             ApiProblem: no key or a wrong one (401), the wrong role (403), or too many requests (429).
         """
         if path.removeprefix("/v1") in OPEN_PATHS or path.startswith(DOCS):
+            if path.removeprefix("/v1") == ASKS_POSTGRES:
+                self._limit.spend(address)
             return Caller(address, "read")
         if not self._keys:
             if not is_local(server) and _is_address(server):

@@ -6,15 +6,12 @@ For checks and commands that count or show; what is written goes through the eng
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import date, datetime
 
 import pyarrow as pa
 from deltalake import QueryBuilder
 
 from ecom_lakehouse.lake.tables import LakeTable
-
-# Beyond this many event hours they are asked for by their range of days instead of one by one.
-MOST_HOURS_LISTED = 100
 
 
 def query(tables: Mapping[str, LakeTable], statement: str) -> pa.Table:
@@ -41,13 +38,17 @@ def ingested_in(hour: datetime) -> str:
 
 
 def in_event_hours(minutes: Iterable[datetime]) -> str:
-    """The condition for rows of the event hours that these minutes lie in (their days, if those are many)."""
-    hours = sorted({(minute.date(), minute.hour) for minute in minutes})
-    if not hours:
+    """The condition for rows of the event hours that these minutes lie in: one term a day."""
+    days: dict[date, set[int]] = {}
+    for minute in minutes:
+        days.setdefault(minute.date(), set()).add(minute.hour)
+    if not days:
         return "false"
-    if len(hours) > MOST_HOURS_LISTED:
-        return f"event_date between date '{hours[0][0]}' and date '{hours[-1][0]}'"
-    return " or ".join(f"(event_date = date '{day}' and event_hour = {hour})" for day, hour in hours)
+    terms = (
+        f"event_date = date '{day}' and event_hour in ({', '.join(map(str, sorted(hours)))})"
+        for day, hours in sorted(days.items())
+    )
+    return f"({' or '.join(f'({term})' for term in terms)})"
 
 
 def in_slices(slice_ids: Iterable[int]) -> str:

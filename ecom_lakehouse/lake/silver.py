@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -24,9 +26,6 @@ from ecom_lakehouse.lake.staging import staged
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
-
-# Beyond this many event hours a slice's hours are looked up by their range of days instead of one by one.
-MOST_HOURS_LISTED = 100
 
 
 @dataclass(frozen=True)
@@ -171,16 +170,20 @@ def _accepted(session: WriterSession, slice_: Slice, minutes: set[datetime]) -> 
 
 
 def in_hours(minutes: set[datetime]) -> Column:
-    hours = sorted({(minute.date(), minute.hour) for minute in minutes})
-    if len(hours) > MOST_HOURS_LISTED:
-        return sf.col("event_date").between(sf.lit(hours[0][0]), sf.lit(hours[-1][0]))
-    days: dict[date, list[int]] = {}
-    for day, hour in hours:
-        days.setdefault(day, []).append(hour)
-    condition = sf.lit(False)
-    for day, in_day in days.items():
-        condition = condition | ((sf.col("event_date") == sf.lit(day)) & sf.col("event_hour").isin(in_day))
-    return condition
+    """The condition for rows of the event hours that these minutes lie in: one term a day, 366 at most in use.
+
+    A balanced tree: engines refuse expressions a hundred levels deep.
+    """
+    days: dict[date, set[int]] = {}
+    for minute in minutes:
+        days.setdefault(minute.date(), set()).add(minute.hour)
+    terms = [
+        (sf.col("event_date") == sf.lit(day)) & sf.col("event_hour").isin(sorted(hours))
+        for day, hours in sorted(days.items())
+    ]
+    while len(terms) > 1:
+        terms = [reduce(or_, terms[at : at + 2]) for at in range(0, len(terms), 2)]
+    return terms[0] if terms else sf.lit(False)
 
 
 def _in_slices(slice_ids: Sequence[int]) -> Column:

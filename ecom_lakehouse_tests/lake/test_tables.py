@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,7 +15,9 @@ from pyspark.sql import functions as sf
 
 from ecom_lakehouse.core.schemas import BRONZE, SILVER, TABLES
 from ecom_lakehouse.errors import TableError, TopicError
+from ecom_lakehouse.lake.delta_sql import in_event_hours, query
 from ecom_lakehouse.lake.engine import spark_session
+from ecom_lakehouse.lake.silver import in_hours
 from ecom_lakehouse.lake.tables import Lake, LakeTable
 from ecom_lakehouse.settings import Settings
 from ecom_lakehouse_tests.lake.rows import HOUR, stored_rows
@@ -253,3 +256,15 @@ def test_files_that_are_gone_can_be_forgotten_and_written_anew(lake: Lake, spark
     assert lake.bronze.forget_missing_files() == 1
     lake.bronze.replace_slice(stored_rows(spark, BRONZE, 1, 10), 1, HOUR)
     assert lake.bronze.known_slices() == {1: 10}
+
+
+def test_a_year_of_event_hours_is_asked_for_by_day_and_not_as_one_span(
+    lake: Lake, spark: SparkSession
+) -> None:
+    lake.silver.replace_slice(stored_rows(spark, SILVER, 1, 48, event_hours=48), 1, HOUR)
+    hours = {HOUR - timedelta(hours=1)} | {HOUR - timedelta(days=day) for day in range(2, 400)}
+    assert lake.silver.read(spark).where(in_hours(hours)).count() == 1
+    found = query(
+        {"silver": lake.silver}, f"select count(*) as rows from silver where {in_event_hours(hours)}"
+    )
+    assert found["rows"].to_pylist() == [1]

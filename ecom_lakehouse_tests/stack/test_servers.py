@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from typing import LiteralString
 
 import psycopg
 import pytest
@@ -53,3 +54,33 @@ def test_the_wheels_psql_answers(postgres_server: PostgresServer) -> None:
         check=True,
     )
     assert done.stdout == "app\n"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "create temp table mine (n int)",
+        "select lo_create(0)",
+        "select lo_from_bytea(0, 'x')",
+        "select pg_advisory_lock(hashtext('lakehouse detector'))",
+        "select pg_try_advisory_xact_lock(1, 2)",
+    ],
+)
+def test_the_apis_role_may_leave_nothing_behind_and_hold_nobody_up(
+    postgres_server: PostgresServer, statement: LiteralString
+) -> None:
+    with (
+        psycopg.connect(postgres_server.url("analytics", role="lakehouse_api")) as connection,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        connection.execute(statement)
+
+
+def test_the_apis_role_does_not_idle_in_a_transaction_and_the_owner_may_lock(
+    postgres_server: PostgresServer,
+) -> None:
+    with psycopg.connect(postgres_server.url("analytics", role="lakehouse_api")) as connection:
+        assert connection.execute("show idle_in_transaction_session_timeout").fetchall() == [("15s",)]
+    with psycopg.connect(postgres_server.url("analytics")) as connection:
+        connection.execute("select pg_advisory_xact_lock(1)")
+        connection.execute("create temp table mine (n int)")

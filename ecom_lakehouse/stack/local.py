@@ -69,7 +69,7 @@ def local_services(settings: Settings, console: Console) -> list[Service]:
             )
         )
     else:
-        database.migrate(settings)
+        _prepare_tables(settings)
     storage, sources = (
         [service.name for service in ground if service.name == wanted] for wanted in ("postgres", "kafka")
     )
@@ -82,6 +82,10 @@ def _create_topic(settings: Settings) -> None:
 
 def _prepare_database(settings: Settings) -> None:
     create_roles(settings.home / "postgres", settings.postgres_port)
+    _prepare_tables(settings)
+
+
+def _prepare_tables(settings: Settings) -> None:
     database.migrate(settings)
     ledger.resume(settings, by="stop")
 

@@ -12,11 +12,14 @@ import psutil
 import psycopg
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
+from rich.console import Console
 
+from ecom_lakehouse.lake import ledger
 from ecom_lakehouse.settings import LOCALHOST, Settings
 from ecom_lakehouse.stack.child import Child, started
 from ecom_lakehouse.stack.jars import fetch_jars
 from ecom_lakehouse.stack.kafka import kafka_service
+from ecom_lakehouse.stack.local import local_services
 from ecom_lakehouse.stack.ports import free_port, is_listening
 from ecom_lakehouse.stack.postgres import administrator_url, postgres_service
 from ecom_lakehouse.stack.processes import marked, wait_gone
@@ -123,3 +126,10 @@ def test_postgres_starts_though_nobody_has_reaped_the_killed_one(tmp_path: Path)
     with started(service, log, tmp_path), psycopg.connect(administrator_url(folder, port)) as connection:
         assert connection.execute("select 42").fetchone() == (42,)
     child.reap()
+
+
+def test_a_start_on_another_postgres_lifts_the_pause_of_the_stop_before_it(settings: Settings) -> None:
+    ledger.pause(settings, by="stop")
+    local_services(settings, Console())
+    with psycopg.connect(settings.postgres_url) as connection:
+        assert connection.execute("select paused_by from lake.looks").fetchone() == (None,)

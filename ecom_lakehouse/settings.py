@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 from zoneinfo import available_timezones
 
 from dotenv import dotenv_values
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableError
 
 from ecom_lakehouse.core.checks import TOLERANCES
 from ecom_lakehouse.core.detection.rules import KINDS
@@ -27,6 +29,11 @@ from ecom_lakehouse.errors import SettingsError
 PREFIX = "LAKEHOUSE_"
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 LOCALHOST = "127.0.0.1"
+
+# Of the options of Kafka's clients only these are shown: new ones may be secrets.
+SHOWN_KAFKA_OPTIONS = frozenset(
+    {"security.protocol", "sasl.mechanism", "sasl.mechanisms", "ssl.ca.location", "client.id", "debug"}
+)
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -277,6 +284,8 @@ class Settings(BaseSettings):
         values["spark_remote"] = self.spark_remote
         if show_secrets:
             return {**values, "storage_options": self.storage_options}
+        if self.spark_remote:
+            values["spark_remote"] = re.sub(r"(?i)(;token=)[^;]*", r"\1***", self.spark_remote)
         for name in ("postgres_url", "api_postgres_url", "dagster_postgres_url"):
             values[name] = masked_url(values[name])
         values["api_key"] = "***" if self.api_key else ""
@@ -286,19 +295,33 @@ class Settings(BaseSettings):
                 f"{urlsplit(self.webhook_url).scheme}://{urlsplit(self.webhook_url).hostname}/***"
             )
         values["kafka_options"] = {
-            name: "***" if "password" in name or "sasl" in name else value
+            name: value if name in SHOWN_KAFKA_OPTIONS else "***"
             for name, value in self.kafka_options.items()
         }
         return values
 
 
 def masked_url(url: str) -> str:
-    """The same URL with its password replaced by `***`."""
+    """The same URL with its passwords replaced by `***`, also those among its parameters."""
     parts = urlsplit(url)
-    if parts.password is None:
-        return url
+    query = re.sub(r"(?i)(password=)[^&]*", r"\1***", parts.query)
+    if parts.password is not None:
+        host = parts.netloc.rpartition("@")[2]
+        parts = parts._replace(netloc=f"{parts.username}:***@{host}")
+    return urlunsplit(parts._replace(query=query))
+
+
+def without_password(url: str) -> tuple[str, dict[str, str]]:
+    """The URL of a database for a command line, which everybody can read, and what the environment must add."""
+    parts = urlsplit(url)
+    given = parse_qsl(parts.query, keep_blank_values=True)
+    password = dict(given).get("password") or unquote(parts.password or "")
     host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{parts.username}:***@{host}"))
+    bare = parts._replace(
+        netloc=f"{parts.username}@{host}" if parts.username else host,
+        query=urlencode([(name, value) for name, value in given if name != "password"]),
+    )
+    return urlunsplit(bare), {"PGPASSWORD": password} if password else {}
 
 
 class GeneratorSettings(BaseSettings):
@@ -338,6 +361,8 @@ def load_settings() -> Settings:
     _refuse_unknown({**dotenv_values(".env"), **os.environ})
     try:
         return Settings()
+    except UnreadableError as error:
+        raise SettingsError(_unreadable(error)) from None
     except ValidationError as error:
         raise SettingsError(_explained(error, Settings, PREFIX)) from None
 
@@ -349,6 +374,14 @@ def _refuse_unknown(variables: Mapping[str, Any]) -> None:
             near = difflib.get_close_matches(name.upper(), known, n=1)
             hint = f"did you mean {near[0]}?" if near else "`lakehouse settings` lists those that there are."
             raise SettingsError(f"{name} is no setting of the lakehouse: {hint}")
+
+
+def _unreadable(error: UnreadableError) -> str:
+    found = re.search(r'field "(\w+)"', str(error))
+    field = found[1] if found else ""
+    meaning = Settings.model_fields[field].description if field in Settings.model_fields else ""
+    # Its value is not repeated: Kafka's options hold passwords.
+    return f"{PREFIX}{field.upper()} is not allowed: it is not valid JSON ({error.__cause__}). ({meaning})"
 
 
 def _explained(error: ValidationError, model: type[BaseSettings], prefix: str) -> str:

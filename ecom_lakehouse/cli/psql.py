@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ecom_lakehouse.settings import load_settings
+from ecom_lakehouse.settings import load_settings, without_password
 
 KPI_SAMPLE = """
 select to_char(window_start, 'YYYY-MM-DD HH24:MI') as "minute (UTC)",
@@ -56,5 +56,7 @@ def alerts_sample(limit: Annotated[int, typer.Option(min=1, help="Alerts to show
 def _psql(*arguments: str) -> None:
     from ecom_lakehouse.stack.postgres import program
 
-    environment = {**os.environ, "PGTZ": "UTC", "PAGER": os.environ.get("PAGER", "less -FSRX")}
-    os.execve(program("psql"), ["psql", load_settings().postgres_url, *arguments], environment)
+    url, password = without_password(load_settings().postgres_url)
+    pager = os.environ.get("PAGER", "less -FSRX")
+    environment = {**os.environ, **password, "PGTZ": "UTC", "PAGER": pager}
+    os.execve(program("psql"), ["psql", url, *arguments], environment)

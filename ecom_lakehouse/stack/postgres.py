@@ -17,7 +17,7 @@ import psutil
 import psycopg
 
 from ecom_lakehouse.errors import StackError
-from ecom_lakehouse.settings import LOCALHOST, PROJECT_ROOT
+from ecom_lakehouse.settings import LOCALHOST, PROJECT_ROOT, without_password
 from ecom_lakehouse.stack.processes import kill_all
 from ecom_lakehouse.stack.service import Service
 
@@ -74,8 +74,9 @@ def postgres_service(folder: Path, port: int, *, options: Sequence[str] = ()) ->
 def create_roles(folder: Path, port: int) -> None:
     """Makes the roles and databases of `infra/postgres/roles.sql`, where they are missing."""
     command = [program("psql"), "--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1", f"--file={ROLES}"]
+    url, secret = without_password(administrator_url(folder, port))
     done = subprocess.run(
-        [*command, administrator_url(folder, port)],
+        [*command, url], env={**os.environ, **secret},
         stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode:

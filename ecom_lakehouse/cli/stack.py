@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -94,14 +93,16 @@ def logs(
 
 
 def clean(
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; a script is never asked.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; a script must say so.")] = False,
 ) -> None:
     """Remove the local state: tables, topics, databases, logs. Downloads stay."""
     from ecom_lakehouse.stack.remote import clean_home
 
     settings = load_settings()
-    if not yes and settings.home.exists() and sys.stdin.isatty():
-        typer.confirm(f"Remove everything in {settings.home} (downloads stay)?", abort=True)
+    if not yes and settings.home.exists():
+        typer.confirm(
+            f"Remove everything in {settings.home} (downloads stay; --yes does not ask)?", abort=True
+        )
     clean_home(settings)
     print(f"{settings.home} is clean; `make run` begins anew.")
 

@@ -15,6 +15,8 @@ from ecom_lakehouse.stack.state import HomeLock, ServiceState, read_state, runni
 
 STOP_SECONDS = 35.0
 POLL_SECONDS = 0.1
+# What a stack, or Dagster's definitions alone, leave in every home.
+MARKS_OF_A_HOME = {"stack.lock", "start_hour"}
 
 
 @dataclass(frozen=True)
@@ -90,10 +92,16 @@ def clean_home(settings: Settings) -> None:
     """Removes the home's state, and keeps what was downloaded.
 
     Raises:
-        StackError: a stack runs on the home.
+        StackError: a stack runs on the home, or the folder is nobody's home.
     """
     if not settings.home.exists():
         return
+    held = {path.name for path in settings.home.iterdir() if path != settings.cache}
+    if held and not held & MARKS_OF_A_HOME:
+        raise StackError(
+            f"{settings.home} is no home of a stack (it has none of {', '.join(sorted(MARKS_OF_A_HOME))}): "
+            "nothing was removed. See LAKEHOUSE_HOME, or remove the folder by hand."
+        )
     lock = HomeLock(settings.home)
     try:
         if not lock.try_take():

@@ -65,3 +65,21 @@ def test_without_a_stack_a_sentence_says_so(tmp_path: Path, command: str, said: 
     done = lakehouse(Settings(_env_file=None, home=tmp_path / "home"), command)
     assert done.returncode == 0, done.stderr
     assert said in done.stdout
+
+
+def test_clean_without_an_answer_or_a_home_removes_nothing(tmp_path: Path) -> None:
+    settings = Settings(_env_file=None, home=tmp_path / "home")
+    settings.home.mkdir()
+    (settings.home / "thesis.txt").write_text("years of work")
+    assert "no home of a stack" in lakehouse(settings, "clean", "--yes").stderr
+    (settings.home / "stack.lock").touch()
+    assert lakehouse(settings, "clean").returncode == 1
+    assert (settings.home / "thesis.txt").exists()
+    assert lakehouse(settings, "clean", "--yes").returncode == 0
+    assert list(settings.home.iterdir()) == []
+
+
+def test_psql_shows_no_password_on_its_command_line(settings: Settings) -> None:
+    done = lakehouse(settings, "psql", "-Atc", r"\! tr '\0' ' ' < /proc/$PPID/cmdline")
+    assert "postgresql://app@" in done.stdout
+    assert "app:app" not in done.stdout

@@ -57,6 +57,12 @@ def bronze_events(
     """Kafka → Bronze, slice by slice."""
     with failure_recorded(writer):
         written = [write_bronze(writer, slice_) for slice_ in slices_of_run(context, writer, "bronze")]
+        for each in written:
+            if each.kept:
+                context.log.warning(
+                    f"Slice {each.slice.slice_id}: Kafka no longer gives every row that Bronze holds, so what is "
+                    f"stored stays ({each.rows} rows)."
+                )
         hour = hour_of(context.partition_key)
         return dg.MaterializeResult(
             metadata=metadata.of_bronze(writer, hour, written),

@@ -68,6 +68,10 @@ def of_bronze(session: WriterSession, hour: datetime, written: Sequence[BronzeSl
         "bytes written": sum(each.bytes for each in written),
         "files written": sum(each.files for each in written),
         "offsets": _offset_table(written),
+        "kept as stored (Kafka holds less)": ", ".join(
+            str(each.slice.slice_id) for each in written if each.kept
+        )
+        or "none",
         "offsets lost": sum(lost.offsets for each in written for lost in each.lost),
         "lag (messages)": session.ledger.lag_messages(),
         "consumer group's offsets": written[-1].group_offsets if written else "unchanged",

@@ -75,11 +75,22 @@ def look_at_topic(settings: Settings) -> TopicSnapshot:
 def commit_group_offsets(settings: Settings, ranges: tuple[OffsetRange, ...]) -> str | None:
     """Tells Kafka how far Bronze has come, for lag monitors only: nothing here ever reads it back.
 
-    Gives why Kafka did not take it, None when it did: a monitor's number is no reason to stop the pipeline.
+    Never backwards: an old hour that is rebuilt is no lag. Gives why Kafka did not take it, None when it did: a
+    monitor's number is no reason to stop the pipeline.
     """
-    offsets = [TopicPartition(each.topic, each.partition, each.end) for each in ranges]
     admin = AdminClient(client_options(settings))
     try:
+        group = ConsumerGroupTopicPartitions(CONSUMER_GROUP)
+        listed = admin.list_consumer_group_offsets([group], request_timeout=REQUEST_TIMEOUT_SECONDS)
+        known = listed[CONSUMER_GROUP].result().topic_partitions
+        committed = {(each.topic, each.partition): each.offset for each in known}
+        offsets = [
+            TopicPartition(each.topic, each.partition, each.end)
+            for each in ranges
+            if each.end > committed.get((each.topic, each.partition), -1)
+        ]
+        if not offsets:
+            return None
         requests = admin.alter_consumer_group_offsets(
             [ConsumerGroupTopicPartitions(CONSUMER_GROUP, offsets)], request_timeout=REQUEST_TIMEOUT_SECONDS
         )

@@ -64,7 +64,15 @@ def take_right_to_write(settings: Settings, wait_seconds: float) -> RightToWrite
     Raises:
         WriterBusyError: somebody else still has it.
     """
-    connection = connect(settings, autocommit=True)
+    # Both ends notice within a minute that the other has vanished without a word: this one writes no more, and
+    # the server frees the right for the next.
+    connection = connect(
+        settings, autocommit=True, keepalives_idle=30, keepalives_interval=10, keepalives_count=3
+    )
+    connection.execute(
+        "select set_config('tcp_keepalives_idle', '30', false), set_config('tcp_keepalives_interval', '10', false),"
+        " set_config('tcp_keepalives_count', '3', false)"
+    )
     deadline = time.monotonic() + wait_seconds
     while True:
         row = connection.execute("select pg_try_advisory_lock(%s) as taken", (LOCK_KEY,)).fetchone()

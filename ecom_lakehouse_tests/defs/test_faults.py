@@ -23,7 +23,7 @@ from ecom_lakehouse.lake import kafka_batches
 from ecom_lakehouse.lake.audit import audit
 from ecom_lakehouse.lake.ledger_rebuild import rebuild_from_bronze
 from ecom_lakehouse.lake.offsets import OffsetRange
-from ecom_lakehouse.lake.topic import CONSUMER_GROUP, look_at_topic
+from ecom_lakehouse.lake.topic import CONSUMER_GROUP, commit_group_offsets, look_at_topic
 from ecom_lakehouse.lake.writer import take_right_to_write
 from ecom_lakehouse.settings import LOCALHOST, Settings
 from ecom_lakehouse.stack.child import started
@@ -278,7 +278,9 @@ def test_stored_rows_stay_when_kafka_no_longer_holds_them(
     (planned,) = pipeline.plan()
     kill(str(planned.slice_id), "mark_bronze")
     expire(pipeline, before=2)
-    pipeline.finish()
+    result = pipeline.run([planned])
+    (written,) = result.asset_materializations_for_node("bronze_events")
+    assert written.metadata["kept as stored (Kafka holds less)"].value == "1"
     assert [row["kafka_offset"] for row in pipeline.rows("bronze")] == [0, 1, 2]
     assert pipeline.ledger.lost_offsets(1) == []
     assert audit(pipeline.settings).passed
@@ -457,6 +459,10 @@ def test_the_consumer_groups_offsets_follow_bronze_for_lag_monitors(
     pipeline.ingest()
     admin = AdminClient({"bootstrap.servers": pipeline.settings.kafka_bootstrap_servers})
     group = ConsumerGroupTopicPartitions(CONSUMER_GROUP)
+    offsets = admin.list_consumer_group_offsets([group])[CONSUMER_GROUP].result(20).topic_partitions
+    assert [each.offset for each in offsets if each.topic == pipeline.settings.topic] == [2]
+    # An old slice that is written anew is no lag.
+    assert commit_group_offsets(pipeline.settings, (OffsetRange(pipeline.settings.topic, 0, 0, 1),)) is None
     offsets = admin.list_consumer_group_offsets([group])[CONSUMER_GROUP].result(20).topic_partitions
     assert [each.offset for each in offsets if each.topic == pipeline.settings.topic] == [2]
 

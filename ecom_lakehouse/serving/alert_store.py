@@ -33,14 +33,15 @@ class KnownAlerts:
     kept: set[str] = field(default_factory=set)
 
     def id_for(self, rule: str, minute: datetime) -> str:
-        """The id of an incident: that of the alert it was before, else one made of rule and first minute."""
+        """The id of an incident: that of the nearest alert it may have been, rather of its rule; else a new one."""
         if minute < self.alerts_from and self.open_before:
             return self.open_before
-        for alert_id, row in self.by_id.items():
-            if alert_id not in self.kept and abs(row["window_start"] - minute) <= SAME_WITHIN:
-                self.kept.add(alert_id)
-                return alert_id
-        alert_id = f"{rule}-{minute:%Y%m%dT%H%MZ}"
+        near = [
+            (row["rule_name"] != rule, abs(row["window_start"] - minute), alert_id)
+            for alert_id, row in self.by_id.items()
+            if alert_id not in self.kept and abs(row["window_start"] - minute) <= SAME_WITHIN
+        ]
+        alert_id = min(near)[-1] if near else f"{rule}-{minute:%Y%m%dT%H%MZ}"
         self.kept.add(alert_id)
         return alert_id
 
@@ -221,9 +222,14 @@ def reason(incident: Incident) -> str:
         said = f"no events for {silence['minutes']} minutes"
     else:
         worst = metrics.get(incident.metric, {}).get("worst", {})
-        expected = "" if incident.baseline is None else f" where {incident.baseline:.4g} was expected"
-        said = f"{incident.metric} is {incident.value or 0.0:.4g}{expected}"
+        expected = "" if incident.baseline is None else f" where {_plain(incident.baseline)} was expected"
+        said = f"{incident.metric} is {_plain(incident.value or 0.0)}{expected}"
         if worst.get("reason"):
             said += f": {worst['reason']}"
     others = sorted(name for name in metrics if name != incident.metric)
     return said + (f"; also {', '.join(others)}" if others else "")
+
+
+def _plain(number: float) -> str:
+    """A number for a sentence: four digits that count, and never an exponent for what a shop counts."""
+    return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.4g}"

@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from ecom_lakehouse.core.detection import Severity
+from ecom_lakehouse.core.detection.incidents import Incident
 from ecom_lakehouse.lake.database import connect
 from ecom_lakehouse.serving import detector_store
+from ecom_lakehouse.serving.alert_store import KnownAlerts, reason
 from ecom_lakehouse.serving.alerts import Scoring, score_closed_minutes
 from ecom_lakehouse.settings import Settings
 from ecom_lakehouse_tests.serving.gold import MINUTE, alerts_of, reached, scores_of, usual_minutes, write_gold
@@ -474,3 +477,20 @@ def test_few_clicks_under_a_ratio_keep_it_from_being_judged(settings: Settings) 
 def test_an_unknown_metric_is_refused() -> None:
     with pytest.raises(ValidationError, match="revenu is no metric of Gold; there are events_total"):
         Settings(_env_file=None, detector_metrics=("revenu",))
+
+
+def test_of_several_alerts_nearby_the_nearest_of_the_same_rule_is_the_incident() -> None:
+    def row(alert_id: str, rule: str, minutes: int) -> dict[str, Any]:
+        return {"alert_id": alert_id, "rule_name": rule, "window_start": START + minutes * MINUTE}
+
+    rows = [row("far", "r", 0), row("other", "no_events_v1", 9), row("near", "r", 8)]
+    known = KnownAlerts({one["alert_id"]: one for one in rows}, START, None)
+    assert [known.id_for("r", START + 10 * MINUTE) for _ in range(3)] == ["near", "far", "other"]
+    assert known.id_for("r", START + 10 * MINUTE) == "r-20260131T0810Z"
+
+
+def test_a_reason_is_written_in_plain_numbers() -> None:
+    incident = Incident("a", "r", START, START, "revenue", 12345.0, 98765.4, 0.9, Severity.CRITICAL)
+    assert reason(incident) == "revenue is 12,345 where 98,765 was expected"
+    incident = Incident("a", "r", START, START, "aov", 0.0, 41.237, 0.9, Severity.CRITICAL)
+    assert reason(incident) == "aov is 0 where 41.24 was expected"

@@ -6,6 +6,7 @@ import csv
 import io
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import httpx
 import pytest
@@ -43,6 +44,20 @@ def test_last_modified_is_said_once_its_second_has_passed(api: httpx.Client, gol
     later = wait_until(lambda: api.get(QUESTION).headers.get("last-modified"), "a new Last-Modified")
     assert later != modified
     assert api.get(QUESTION, headers={"If-Modified-Since": later}).status_code == 304
+
+
+@pytest.mark.parametrize("question", ["/kpis/latest", "/kpis?metric=revenue", "/quality"])
+def test_an_answer_that_the_clock_changes_says_no_last_modified(
+    api: httpx.Client, gold: Gold, question: str
+) -> None:
+    long_ago = datetime.now(UTC) - timedelta(minutes=5)
+    gold.minute(long_ago.replace(second=0, microsecond=0), revenue=1, updated_at=long_ago)
+    gold.reached(long_ago)
+    answer = api.get(question)
+    assert "last-modified" not in answer.headers
+    assert answer.headers["etag"]
+    now = format_datetime(datetime.now(UTC), usegmt=True)
+    assert api.get(question, headers={"If-Modified-Since": now}).status_code == 200
 
 
 @pytest.mark.parametrize("since", ["nonsense", "Sat, 31 Jan 1970 99:00:00 GMT", ""])

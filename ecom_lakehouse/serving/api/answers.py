@@ -80,7 +80,8 @@ def cacheable(
 ) -> Response:
     """The content as JSON, or its rows as CSV where the client wants that and there are rows.
 
-    A bare 304 if the client holds it already; ETag is made of the body, Last-Modified of `changed_at`.
+    A bare 304 if the client holds it already; ETag is made of the body, Last-Modified of `changed_at`,
+    which is for answers that time alone does not change.
     """
     as_table = rows is not None and prefers_csv(request)
     body = as_csv(rows or (), columns) if as_table else encode(content)

@@ -89,7 +89,7 @@ async def read_kpis(
         content,
         rows=rows,
         columns=list(Kpi.model_fields),
-        changed_at=trust.changed_at,
+        changed_at=trust.changed_at if to is not None else None,
         next_cursor=following,
     )
 
@@ -132,5 +132,4 @@ async def read_latest_kpis(
         content,
         rows=described,
         columns=list(LatestKpi.model_fields),
-        changed_at=trust.changed_at,
     )

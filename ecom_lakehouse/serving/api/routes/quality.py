@@ -68,7 +68,8 @@ async def read_quality(
         for item in hours
         for broke in item["rules"]
     ]
-    return cacheable(request, content, rows=table, columns=TABLE, changed_at=trust.changed_at)
+    changed_at = trust.changed_at if to is not None else None
+    return cacheable(request, content, rows=table, columns=TABLE, changed_at=changed_at)
 
 
 @router.get("/quality/samples", **gives(QualitySamples, csv=True))

@@ -24,7 +24,7 @@ def serve_api() -> None:
 
 def make_key(
     name: Annotated[
-        str, typer.Argument(help="Who will use it; acknowledgements and the log know it by this.")
+        str, typer.Argument(help="Who will use it: the rate limit counts, and refusals name it, by this.")
     ],
     role: Annotated[Literal["read", "write"], typer.Option(help="`write` may acknowledge alerts.")] = "read",
 ) -> None:

@@ -99,7 +99,10 @@ def run_shop(rule: str, name: str, seed: int) -> Outcome:
 
 
 def matched(incidents: list[Incident], truth: list[TruthInterval]) -> tuple[list[float], int]:
-    """Minutes until each found anomaly was told (its minute over), and the incidents that belong to none."""
+    """Minutes until each found anomaly was told (its minute over), and the incidents that belong to none.
+
+    Found is an anomaly within which an incident opened; one that was open before told nothing of it.
+    """
     delays, belonging = [], set()
     for interval in truth:
         about = [
@@ -109,13 +112,18 @@ def matched(incidents: list[Incident], truth: list[TruthInterval]) -> tuple[list
         ]
         belonging.update(one.alert_id for one in about)
         told = [
-            max(one.window_start, interval.start)
-            for one in about
-            if one.window_start < interval.end and one.last_window >= interval.start
+            max(at, interval.start)
+            for at in map(opened_at, about)
+            if interval.start - timedelta(minutes=1) < at < interval.end
         ]
         if told:
             delays.append((min(told) - interval.start) / timedelta(minutes=1) + 1.0)
     return delays, len(incidents) - len(belonging)
+
+
+def opened_at(incident: Incident) -> datetime:
+    """The minute that opened it; silence begins before that."""
+    return datetime.fromisoformat(incident.details["opened_at"])
 
 
 def shop_table(seeds: int) -> str:

@@ -175,6 +175,11 @@ class Ledger:
 
     # the topic
 
+    def topic_ids(self) -> dict[int, str]:
+        """The id of the topic that each slice was planned on."""
+        rows = self._rows("select slice_id, topic_id from lake.slices")
+        return {row["slice_id"]: row["topic_id"] for row in rows}
+
     def adopted_topics(self, topic: str) -> list[DictRow]:
         """The incarnations of the topic that were read so far, newest first."""
         return self._rows("select * from lake.topics where topic = %s order by adopted_at desc", (topic,))

@@ -62,9 +62,11 @@ def rebuild_from_bronze(settings: Settings) -> int:
                 f"{session.lake.bronze.uri} holds no rows: there is nothing to make a ledger from."
             )
         snapshot = look_at_topic(settings)
-        require_same_topic(session, snapshot, stored)
+        topic_ids = incarnations(session.ledger, snapshot, stored)
+        of_now = [each for each in stored if topic_ids[each.slice_id] == snapshot.topic_id]
+        require_same_topic(session, snapshot, of_now)
         with session.ledger.connection.transaction():
-            replace_ledger(session.ledger, snapshot, stored)
+            replace_ledger(session.ledger, snapshot, stored, topic_ids)
     return len({each.slice_id for each in stored})
 
 
@@ -86,6 +88,42 @@ def stored_ranges(session: WriterSession) -> list[StoredRange]:
         )
         for row, moment in zip(rows.drop(["newest"]).to_pylist(), newest, strict=True)
     ]
+
+
+def incarnations(ledger: Ledger, snapshot: TopicSnapshot, stored: Iterable[StoredRange]) -> dict[int, str]:
+    """The id of the topic that each slice was read from: as the ledger has it, else told by the offsets.
+
+    Bronze knows topics by name. Where the offsets of a name go back, it was made anew; the last incarnation of
+    the topic is the one that Kafka has.
+
+    Raises:
+        TopicError: the ledger knows the topic by another id: it was made anew and not adopted.
+    """
+    adopted = ledger.adopted_topics(snapshot.topic)
+    if adopted and adopted[0]["topic_id"] != snapshot.topic_id:
+        raise TopicError(
+            f"Topic {snapshot.topic} was made anew (its id is {snapshot.topic_id}, the ledger knows "
+            f"{adopted[0]['topic_id']}). Nothing was written; run `lakehouse adopt-topic` first."
+        )
+    known = ledger.topic_ids()
+    by_slice: dict[int, list[StoredRange]] = {}
+    for each in stored:
+        by_slice.setdefault(each.slice_id, []).append(each)
+    current: dict[str, str] = {}
+    ends: dict[tuple[str, int], int] = {}
+    found: dict[int, str] = {}
+    for slice_id, ranges in sorted(by_slice.items()):
+        topic = ranges[0].topic
+        topic_id = known.get(slice_id) or current.get(topic)
+        goes_back = any(each.first < ends.get((topic_id or "", each.partition), 0) for each in ranges)
+        if topic_id is None or (goes_back and slice_id not in known):
+            topic_id = f"{topic} from slice {slice_id} on"
+        found[slice_id] = current[topic] = topic_id
+        ends |= {(topic_id, each.partition): each.last + 1 for each in ranges}
+    last = current.get(snapshot.topic)
+    if last is not None and last not in known.values():
+        found = {slice_id: snapshot.topic_id if each == last else each for slice_id, each in found.items()}
+    return found
 
 
 def require_same_topic(
@@ -122,9 +160,18 @@ def require_same_topic(
             )
 
 
-def replace_ledger(ledger: Ledger, snapshot: TopicSnapshot, stored: Iterable[StoredRange]) -> None:
-    """Writes the slices that Bronze holds in the place of those that the ledger has; call it in a transaction."""
+def replace_ledger(
+    ledger: Ledger, snapshot: TopicSnapshot, stored: Iterable[StoredRange], topic_ids: Mapping[int, str]
+) -> None:
+    """Writes the slices that Bronze holds in the place of those that the ledger has; call it in a transaction.
+
+    What is known to be lost stays known, at the slice that now spans it.
+    """
     run = ledger.connection.execute
+    run(
+        "create temp table known_lost on commit drop as"
+        " select s.topic_id, l.* from lake.lost_offsets l join lake.slices s using (slice_id)"
+    )
     run("delete from lake.topic_progress")
     run("delete from lake.slices")
     run("delete from lake.checks")
@@ -133,28 +180,40 @@ def replace_ledger(ledger: Ledger, snapshot: TopicSnapshot, stored: Iterable[Sto
     by_slice: dict[int, list[StoredRange]] = {}
     for each in stored:
         by_slice.setdefault(each.slice_id, []).append(each)
-    positions: dict[int, int] = {}
+    positions: dict[str, dict[int, int]] = {}
     for slice_id, ranges in sorted(by_slice.items()):
+        topic_id = topic_ids[slice_id]
+        run(
+            "insert into lake.topics (topic_id, cluster_id, topic, adopted_at) values (%s, %s, %s, 'epoch')"
+            " on conflict do nothing",
+            (topic_id, snapshot.cluster_id, ranges[0].topic),
+        )
+        ends = positions.setdefault(topic_id, {})
+        starts = ledger.starts(topic_id) | ends
         run(
             "insert into lake.slices (slice_id, topic_id, planned_at, planned_hour, reaches_end, next_layer,"
             " bronze_at, bronze_rows, run_id) values (%s, %s, %s, %s, false, 'silver', now(), %s, 'rebuild-ledger')",
             (
                 slice_id,
-                snapshot.topic_id,
+                topic_id,
                 max(each.newest for each in ranges),
                 ranges[0].hour,
                 sum(each.rows for each in ranges),
             ),
         )
-        ledger.add_ranges(
-            slice_id, snapshot.topic_id, [_planned(each, positions) for each in ranges], positions
-        )
+        ledger.add_ranges(slice_id, topic_id, [_planned(each, starts) for each in ranges], ends)
         for each in ranges:
             run(
                 "update lake.slice_ranges set bronze_rows = %s where slice_id = %s and kafka_partition = %s",
                 (each.rows, slice_id, each.partition),
             )
-            positions[each.partition] = each.last + 1
+            ends[each.partition] = each.last + 1
+    run(
+        "insert into lake.lost_offsets"
+        " select r.slice_id, l.kafka_partition, l.start_offset, l.end_offset, l.noticed_at from known_lost l"
+        " join lake.slice_ranges r on r.topic_id = l.topic_id and r.kafka_partition = l.kafka_partition"
+        "  and l.start_offset >= r.start_offset and l.start_offset < r.end_offset on conflict do nothing"
+    )
     # Gold may hold minutes that came from what the older dump knew and Silver no longer has.
     run(
         "insert into lake.dirty_minutes (minute, slice_id) select distinct window_start, %s from serving.kpi_minute"
@@ -168,8 +227,8 @@ def _planned(each: StoredRange, positions: Mapping[int, int]) -> OffsetRange:
     if each.first < start:
         raise LedgerError(
             f"Bronze holds offset {each.first} of Kafka partition {each.partition} in slice {each.slice_id} and in "
-            "an earlier slice: it was written without a ledger. Nothing was changed; find the slices with "
-            "`lakehouse sql` and delete the rows of the later one from Bronze."
+            "an earlier slice of the same topic: it was written without a ledger. Nothing was changed; restore the "
+            "newest dump of Postgres that there is (docs/runbook.md), or compare the two slices by `lakehouse sql`."
         )
     return OffsetRange(each.topic, each.partition, start, each.last + 1)
 

@@ -362,6 +362,33 @@ def test_an_older_ledger_is_refused_and_made_anew_from_bronze(pipeline: Pipeline
     assert audit(pipeline.settings).passed
 
 
+@pytest.mark.parametrize("forgotten", ["slice_id > 2", "true"])
+def test_a_ledger_of_a_topic_made_anew_is_made_from_bronze_and_keeps_what_was_lost(
+    pipeline: Pipeline, produce: Produce, forgotten: str
+) -> None:
+    send(produce, pipeline, event(), event(), event())
+    slices = pipeline.plan()
+    expire(pipeline, before=1)
+    pipeline.run(slices)
+    make_topic_anew(pipeline)
+    create_topic(pipeline.settings)
+    send(produce, pipeline, event())
+    pipeline.ledger.adopt_topic(look_at_topic(pipeline.settings))
+    pipeline.ingest()
+    send(produce, pipeline, event())
+    pipeline.ingest()
+    pipeline.ledger.connection.execute(f"delete from lake.slices where {forgotten}")
+    if forgotten == "true":
+        pipeline.ledger.connection.execute("truncate lake.topics cascade")
+    assert rebuild_from_bronze(pipeline.settings) == 3
+    assert pipeline.ledger.lost_offsets_in_all() == (1 if forgotten != "true" else 0)
+    pipeline.finish()
+    send(produce, pipeline, event())
+    pipeline.ingest()
+    assert [len(pipeline.rows(table)) for table in TABLES] == [5, 5, 0]
+    assert audit(pipeline.settings).passed
+
+
 def test_a_ledger_is_not_made_from_bronze_of_another_topic(pipeline: Pipeline, produce: Produce) -> None:
     send(produce, pipeline, event())
     pipeline.ingest()

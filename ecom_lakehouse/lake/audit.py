@@ -19,11 +19,13 @@ from ecom_lakehouse.lake.engine import spark_session
 from ecom_lakehouse.lake.ledger import Ledger
 from ecom_lakehouse.lake.silver import minutes_of
 from ecom_lakehouse.lake.tables import Lake
+from ecom_lakehouse.lake.writer import take_right_to_write
 from ecom_lakehouse.settings import Settings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+WAIT_FOR_WRITER_SECONDS = 300.0
 MOST_NAMED = 20
 """How many differences of one promise are named one by one."""
 
@@ -150,8 +152,20 @@ class AuditReport:
 def audit(settings: Settings) -> AuditReport:
     """Compares ledger, Bronze, Silver, Quarantine and Gold; writes nothing.
 
-    What is unfinished, held or being rebuilt is named and not judged.
+    What is unfinished, held or being rebuilt is named and not judged. They are read one after the other, so what
+    differs while a run writes is looked at again with the right to write in hand, when nothing can move.
+
+    Raises:
+        WriterBusyError: something differs, and a run writes on and on: nothing can be said yet.
     """
+    report = _look(settings)
+    if report.passed:
+        return report
+    with take_right_to_write(settings, WAIT_FOR_WRITER_SECONDS):
+        return _look(settings)
+
+
+def _look(settings: Settings) -> AuditReport:
     report = AuditReport()
     lake = Lake(settings)
     with connect(settings, autocommit=True) as connection, spark_session(settings) as spark:

@@ -197,7 +197,7 @@ class Ledger:
                 " set cluster_id = excluded.cluster_id, adopted_at = excluded.adopted_at",
                 (snapshot.topic_id, snapshot.cluster_id, snapshot.topic),
             )
-            self._run(
+            self.connection.execute(
                 "insert into lake.topic_starts select %(id)s, partition, start from"
                 " unnest(%(partitions)s::int[], %(starts)s::bigint[]) as given (partition, start)"
                 " where not exists (select from lake.topic_starts where topic_id = %(id)s)",
@@ -309,7 +309,8 @@ class Ledger:
             " where slice_id = any(%s) returning clock_timestamp() as began",
             (base_seconds, MAX_BACK_OFF, list(slice_ids)),
         )
-        return max(row["began"] for row in rows)
+        began: datetime = max(row["began"] for row in rows)
+        return began
 
     def due(self, slice_ids: Sequence[int]) -> bool:
         """Whether the pause after the last try of every one of these slices is over."""

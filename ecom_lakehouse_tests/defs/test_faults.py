@@ -24,7 +24,7 @@ from ecom_lakehouse.lake.audit import audit
 from ecom_lakehouse.lake.ledger_rebuild import rebuild_from_bronze
 from ecom_lakehouse.lake.offsets import OffsetRange
 from ecom_lakehouse.lake.topic import CONSUMER_GROUP, commit_group_offsets, look_at_topic
-from ecom_lakehouse.lake.writer import take_right_to_write
+from ecom_lakehouse.lake.writer import RightToWrite, take_right_to_write
 from ecom_lakehouse.settings import LOCALHOST, Settings
 from ecom_lakehouse.stack.child import started
 from ecom_lakehouse.stack.jars import fetch_jars
@@ -476,6 +476,22 @@ def test_the_audit_names_what_differs_and_the_hour_to_rebuild(pipeline: Pipeline
     assert {"silver holds as many rows of each slice as were counted", "Gold = Silver"} <= broken
     assert report.rebuild_hours == [first.hour]
     pipeline.rebuild(first.hour)
+    assert audit(pipeline.settings).passed
+
+
+def test_the_audit_calls_nothing_wrong_that_a_run_had_only_not_written_yet(
+    pipeline: Pipeline, produce: Produce, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(produce, pipeline, event("purchase"))
+    pipeline.ingest()
+    change = "update serving.kpi_minute set value = value + %s where metric = 'revenue'"
+    pipeline.ledger.connection.execute(change, (1,))
+
+    def after_the_run(settings: Settings, wait_seconds: float) -> RightToWrite:
+        pipeline.ledger.connection.execute(change, (-1,))
+        return take_right_to_write(settings, wait_seconds)
+
+    monkeypatch.setattr("ecom_lakehouse.lake.audit.take_right_to_write", after_the_run)
     assert audit(pipeline.settings).passed
 
 

@@ -125,7 +125,7 @@ async def pipeline(connection: Connection, settings: Settings, limit: int) -> di
         connection,
         """
         select paused, blocked, (select max(window_start) from serving.kpi_minute) as newest_minute,
-               (select count(*) from lake.dirty_minutes) as dirty_minutes,
+               (select count(distinct minute) from lake.dirty_minutes) as dirty_minutes,
                (select coalesce(sum(end_offset - start_offset), 0)::bigint from lake.lost_offsets) as lost_messages
         from serving.freshness
         """,

@@ -39,7 +39,7 @@ async def totals(connection: Connection, settings: Settings) -> Totals:
         """
         select extract(epoch from now() - (select max(window_start) from serving.kpi_minute
                                            where window_start <= now()))::float8 as newest_age,
-               (select count(*) from lake.dirty_minutes) as dirty_minutes,
+               (select count(distinct minute) from lake.dirty_minutes) as dirty_minutes,
                (select coalesce(sum(end_offset - start_offset), 0)::bigint from lake.lost_offsets) as lost,
                (select count(*) from lake.checks
                 where not passed and planned_hour > now() - interval '25 hours') as failing

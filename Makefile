@@ -35,8 +35,8 @@ stop: $(STAMP) ## End the platform from another terminal
 	@$(LAKEHOUSE) stop
 
 .PHONY: clean
-clean: $(STAMP) ## Remove all local state but the downloads (asks first)
-	@$(LAKEHOUSE) clean $(if $(YES),--yes)
+clean: $(STAMP) ## Remove all local state but the downloads (asks first, at a terminal)
+	@if [ -t 0 ]; then $(LAKEHOUSE) clean; else $(LAKEHOUSE) clean --yes; fi
 
 ##@ Look at it
 .PHONY: ps

@@ -16,7 +16,11 @@ from ecom_lakehouse.stack.state import HomeLock, ServiceState, read_state, runni
 STOP_SECONDS = 35.0
 POLL_SECONDS = 0.1
 # What a stack, or Dagster's definitions alone, leave in every home.
-MARKS_OF_A_HOME = {"stack.lock", "start_hour"}
+STATE = (
+    *("kafka", "postgres", "dagster", "lake", "logs"),
+    *("stack.json", "stack.lock", "start_hour", "sql_history"),
+)
+"""All that a stack and its commands leave in a home, but for the downloads."""
 
 
 @dataclass(frozen=True)
@@ -89,29 +93,21 @@ def stop_stack(home: Path) -> str:
 
 
 def clean_home(settings: Settings) -> None:
-    """Removes the home's state, and keeps what was downloaded.
+    """Removes the home's state, and keeps what was downloaded and what is not a stack's.
 
     Raises:
-        StackError: a stack runs on the home, or the folder is nobody's home.
+        StackError: a stack runs on the home.
     """
     if not settings.home.exists():
         return
-    held = {path.name for path in settings.home.iterdir() if path != settings.cache}
-    if held and not held & MARKS_OF_A_HOME:
-        raise StackError(
-            f"{settings.home} is no home of a stack (it has none of {', '.join(sorted(MARKS_OF_A_HOME))}): "
-            "nothing was removed. See LAKEHOUSE_HOME, or remove the folder by hand."
-        )
     lock = HomeLock(settings.home)
     try:
         if not lock.try_take():
             raise StackError(f"a stack runs on {settings.home}: end it first with `make stop`.")
-        for path in settings.home.iterdir():
-            if path == settings.cache:
-                continue
+        for path in (settings.home / name for name in STATE):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
-                path.unlink()
+                path.unlink(missing_ok=True)
     finally:
         lock.release()

@@ -67,16 +67,16 @@ def test_without_a_stack_a_sentence_says_so(tmp_path: Path, command: str, said: 
     assert said in done.stdout
 
 
-def test_clean_without_an_answer_or_a_home_removes_nothing(tmp_path: Path) -> None:
+def test_clean_asks_and_removes_nothing_but_a_stacks_state(tmp_path: Path) -> None:
     settings = Settings(_env_file=None, home=tmp_path / "home")
-    settings.home.mkdir()
-    (settings.home / "thesis.txt").write_text("years of work")
-    assert "no home of a stack" in lakehouse(settings, "clean", "--yes").stderr
-    (settings.home / "stack.lock").touch()
+    table = settings.home / "lake" / "bronze"
+    table.mkdir(parents=True)
+    thesis = settings.home / "thesis.txt"
+    thesis.write_text("years of work")
     assert lakehouse(settings, "clean").returncode == 1
-    assert (settings.home / "thesis.txt").exists()
+    assert table.exists()
     assert lakehouse(settings, "clean", "--yes").returncode == 0
-    assert list(settings.home.iterdir()) == []
+    assert list(settings.home.iterdir()) == [thesis]
 
 
 def test_psql_shows_no_password_on_its_command_line(settings: Settings) -> None:

@@ -201,7 +201,7 @@ def test_an_id_that_somebody_else_got_is_nobody(tiny: TinyStack) -> None:
 
 def test_clean_is_refused_while_a_stack_runs(tiny: TinyStack) -> None:
     from ecom_lakehouse.settings import Settings
-    from ecom_lakehouse.stack.remote import clean_home
+    from ecom_lakehouse.stack.remote import STATE, clean_home
 
     process = tiny.up()
     settings = Settings(_env_file=None, home=tiny.home, cache=tiny.home / "cache")
@@ -211,4 +211,5 @@ def test_clean_is_refused_while_a_stack_runs(tiny: TinyStack) -> None:
     process.terminate()
     process.wait(60)
     clean_home(settings)
-    assert list(tiny.home.iterdir()) == [settings.cache]
+    assert not {path.name for path in tiny.home.iterdir()} & set(STATE)
+    assert settings.cache.exists()

@@ -38,6 +38,15 @@ SILENCE_SECONDS = 30.0
 LAST_MILLISECOND = 253_402_300_799_999
 """The end of the year 9999, the last that Python and SQL can name."""
 
+READER_OPTIONS: dict[str, object] = {
+    # Small queues: what is fetched ahead counts for memory, and two cores read from local brokers anyway.
+    "queued.max.messages.kbytes": 32 * 1024,
+    "fetch.message.max.bytes": 8 * 1024 * 1024,
+    # A full queue is emptied within milliseconds here; librdkafka would pause for a second.
+    "fetch.queue.backoff.ms": 5,
+}
+"""What a reader fetches ahead; the user's Kafka options win."""
+
 UNREADABLE_HEADERS = [("\ufffd", None)]
 """Stands for headers with a key that isn't UTF-8: confluent-kafka cannot give any of such a message's.
 
@@ -82,11 +91,7 @@ def _consumer(client: Mapping[str, str]) -> Iterator[tuple[Consumer, list[KafkaE
     """A consumer that takes part in no group and never moves by itself, and the last errors it met."""
     problems: list[KafkaError] = []
     options: dict[str, object] = {
-        # Small queues: what is fetched ahead counts for memory, and two cores read from local brokers anyway.
-        "queued.max.messages.kbytes": 32 * 1024,
-        "fetch.message.max.bytes": 8 * 1024 * 1024,
-        # A full queue is emptied within milliseconds here; librdkafka would pause for a second.
-        "fetch.queue.backoff.ms": 5,
+        **READER_OPTIONS,
         **client,
         "group.id": "ecom-lakehouse-reader",
         "enable.auto.commit": False,

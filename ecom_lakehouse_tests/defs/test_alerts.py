@@ -58,7 +58,9 @@ def test_a_late_pipeline_is_told_though_the_scoring_fails(
 ) -> None:
     reached(watched, datetime.now(UTC) - timedelta(hours=2))
     with connect(watched) as connection:
-        connection.execute("update serving.pipeline_watch set watching_since = now() - interval '1 hour'")
+        connection.execute(
+            "update serving.pipeline_watch set watched_at = now(), watching_since = now() - interval '1 hour'"
+        )
         connection.execute("drop table serving.scored_minutes")
         connection.execute("drop table serving.detector_position cascade")
     delivered: list[Settings] = []

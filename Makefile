@@ -82,7 +82,7 @@ psql: $(STAMP) ## PostgreSQL's own prompt on the platform's database
 ##@ Develop
 .PHONY: test
 test: $(STAMP) ## Run all tests but the browser's (real Kafka, Postgres, Delta)
-	@$(BIN)/python -m pytest -m "not browser" -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -m "not browser" -n 2 --dist worksteal
 
 .PHONY: test-api-fuzz
 test-api-fuzz: $(STAMP) ## Ask a running API 1,000 and more cases made from its document (acknowledges alerts)
